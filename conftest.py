@@ -1,0 +1,16 @@
+"""What every doctest finds in its namespace, and every test in its folder."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_sched
+
+
+@pytest.fixture(autouse=True)
+def _doctest_names(doctest_namespace, tmp_path):
+    names = {name: getattr(keras_sched, name) for name in keras_sched.__all__}
+    schedules = keras_sched.schedules
+    names |= {name: getattr(schedules, name) for name in schedules.__all__}
+    doctest_namespace |= names
+    doctest_namespace.update(keras=keras, np=np, ops=keras.ops, directory=tmp_path)

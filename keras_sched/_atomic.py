@@ -1,0 +1,73 @@
+"""The one place that writes files: whole, or not at all.
+
+A file is written beside its final name, flushed to the disk, verified, and renamed onto
+it; then the folder is flushed, so that the rename lasts too. Whoever is killed on the
+way leaves the old file, or the new one, and at most a hidden temporary file, which the
+next write of the same name sweeps up.
+"""
+
+import contextlib
+import os
+import pathlib
+
+
+@contextlib.contextmanager
+def replacing(path, verify=None):
+    """Gives a path to write to; at the end of the block it becomes `path`.
+
+    Args:
+        path: Final name. Its folder must exist; a symbolic link is followed.
+        verify: Function of the written path, called before the rename. What it
+            raises leaves `path` as it was.
+    """
+    path = pathlib.Path(path).resolve()
+    _sweep(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        _flush(temporary)
+        if verify:
+            verify(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _flush(path.parent)
+
+
+def write_text(path, text):
+    """Replaces `path` by `text`, encoded as UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def remove(path):
+    """Removes a file, if it is there, for good."""
+    path = pathlib.Path(path)
+    path.unlink(missing_ok=True)
+    _flush(path.parent)
+
+
+def _flush(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(path):
+    """Removes what killed processes left of earlier attempts at `path`."""
+    for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):
+        owner = leftover.name.removeprefix(f".{path.stem}.").split(".")[0]
+        if owner.isdigit() and not _alive(int(owner)):
+            leftover.unlink(missing_ok=True)
+
+
+def _alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

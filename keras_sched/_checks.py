@@ -1,0 +1,36 @@
+"""The one sentence every refusal is worded in."""
+
+import math
+import numbers
+
+
+def check(ok, owner, name, must, got):
+    """Raises `ValueError` unless `ok`. `owner` is an object, or a function's name."""
+    if not ok:
+        owner = owner if isinstance(owner, str) else type(owner).__name__
+        raise ValueError(
+            f"`{name}` of {owner} must be {must}. Received: {name}={got!r}"
+        )
+
+
+def number(owner, name, value):
+    """Returns `value` as a float, or refuses what is not a finite number."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    check(real and math.isfinite(value), owner, name, "a finite number", value)
+    return float(value)
+
+
+def integer(owner, name, value, at_least=0):
+    """Returns `value` as an int, or refuses what is not an integer that large."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    must = f"an integer of at least {at_least}"
+    check(whole and at_least <= value, owner, name, must, value)
+    check(value < 2**31, owner, name, "an integer below 2**31", value)
+    return int(value)
+
+
+def one_of(owner, name, value, allowed):
+    """Returns `value`, or refuses what is not one of `allowed`."""
+    must = "one of " + ", ".join(repr(choice) for choice in allowed)
+    check(value in allowed, owner, name, must, value)
+    return value

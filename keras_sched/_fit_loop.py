@@ -1,0 +1,128 @@
+"""What may be touched of a running `fit`, beside the optimizer, and put back after."""
+
+import functools
+
+import keras
+import numpy as np
+
+_END_OF_DATA = ("StopIteration", "OutOfRangeError")
+
+
+def retrace(model, undo):
+    """Has the training step compiled anew, and keeps the old one for afterwards.
+
+    Call it while `fit` runs, before the step it is to concern. The old step comes back,
+    and every `undo` is called, at `finish`, when a step raises, or, should `fit` end by
+    an exception elsewhere, as soon as the next `fit` begins.
+    """
+    heal(model)
+    step = model.train_function
+    if not isinstance(step, _TemporaryStep):
+        step = _TemporaryStep(model)
+    step.undos.append(undo)
+    step.compiled, model.train_function = _compile_anew(model), step
+
+
+def _compile_anew(model):
+    """Returns a training function that has not been traced.
+
+    `jax.jit` takes equal functions for one, and a model's `train_step` is equal to
+    itself: without a new name for it, the old trace would be used again.
+    """
+    plain, had = model.train_step, "train_step" in vars(model)
+    model.train_function, model.train_step = None, lambda *args: plain(*args)
+    try:
+        model.make_train_function()
+    finally:
+        del model.train_step
+        if had:
+            model.train_step = plain
+    return model.train_function
+
+
+def finish(model):
+    """Puts back the training step that `retrace` took the place of, if it did."""
+    if isinstance(model.train_function, _TemporaryStep):
+        model.train_function.finish()
+
+
+def heal(model):
+    """Does what `finish` does where an earlier `fit` broke off before it could."""
+    if isinstance(model.train_function, _TemporaryStep):
+        model.train_function.heal()
+
+
+def start_at_epoch(model, epoch):
+    """Makes the `fit` that is beginning start at `epoch`; `None`: where it was told."""
+    model._initial_epoch = epoch
+
+
+def report_batch_losses(model):
+    """Makes `logs["loss"]` the batch's own loss, where Keras reports a running mean.
+
+    Call it before the step is traced. A model with a `train_step` of its own is not
+    reached this way; there, reset the metrics before each batch.
+
+    Returns:
+        Function that puts the running mean back.
+    """
+    trackers = [m for m in model.metrics if m.name == "loss" and hasattr(m, "total")]
+    for tracker in trackers:
+        tracker.update_state = functools.partial(_hold, tracker)
+    return lambda: [vars(tracker).pop("update_state", None) for tracker in trackers]
+
+
+def has_own_train_step(model):
+    """Returns whether the model brings its own `train_step`."""
+    return type(model).train_step is not keras.Model.train_step
+
+
+class Snapshot:
+    """Copies of every array of a model, its optimizer and its metrics."""
+
+    def __init__(self, model):
+        held = model.variables + model.optimizer.variables + model.metrics_variables
+        self._pairs = [(v, np.array(keras.ops.convert_to_numpy(v))) for v in held]
+
+    def restore(self):
+        """Puts every array back, to the bit."""
+        for variable, value in self._pairs:
+            variable.assign(value)
+
+
+def _hold(tracker, loss, sample_weight=None):
+    tracker.total.assign(keras.ops.cast(loss, tracker.total.dtype))
+    tracker.count.assign(1.0)
+
+
+class _TemporaryStep:
+    """A compiled training step that belongs to one `fit`."""
+
+    def __init__(self, model):
+        self.model, self.fit = model, model.history
+        self.before, self.compiled, self.undos = model.train_function, None, []
+
+    def __call__(self, *args):
+        if self.heal():
+            self.model.make_train_function()
+            return self.model.train_function(*args)
+        try:
+            return self.compiled(*args)
+        except BaseException as error:
+            if type(error).__name__ not in _END_OF_DATA:
+                self.finish()
+            raise
+
+    def heal(self):
+        """Returns whether another `fit` than its own is running; then, finishes."""
+        stale = self.model.history is not self.fit
+        if stale:
+            self.finish()
+        return stale
+
+    def finish(self):
+        for undo in self.undos:
+            undo()
+        self.undos.clear()
+        if self.model.train_function is self:
+            self.model.train_function = self.before

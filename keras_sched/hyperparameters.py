@@ -1,0 +1,232 @@
+"""Makes the compiled step read schedules. All private knowledge of Keras optimizers.
+
+Keras reads `momentum`, `beta_1` and their like as Python floats, so the first trace
+turns them into constants and setting them later changes nothing. Here, while an update
+is traced (or, on torch, made), each scheduled attribute stands for the value that its
+schedule has at the optimizer's own counter; before and after it is the float it was.
+Configs, checkpoints and the number of variables therefore never see a schedule.
+"""
+
+import keras
+from keras import ops
+
+from keras_sched._checks import check, integer, number
+
+SCHEDULABLE = ("learning_rate", "momentum", "beta_1", "beta_2", "rho", "weight_decay")
+
+
+def schedule_hyperparameters(optimizer, *, step_offset=0, **schedules):
+    """Makes every update read hyperparameters from schedules.
+
+    A function traced before does not see the change: call this before the first `fit`,
+    or use a callback, which takes care of that and takes the schedules out again.
+
+    Args:
+        optimizer: A Keras optimizer, or a `LossScaleOptimizer` around one.
+        step_offset: Integer added to the optimizer's counter to give the step.
+        **schedules: For each hyperparameter, a number or a function of the step (any
+            schedule, of ours or of Keras). Names: `learning_rate`, `momentum`,
+            `beta_1`, `beta_2`, `rho`, `weight_decay`, as far as the optimizer has them.
+            The step counts batches, with gradient accumulation too.
+
+    Returns:
+        `ScheduledHyperparameters`; its `remove()` ends the scheduling.
+
+    Raises:
+        ValueError: When the optimizer has no such hyperparameter, holds one that it
+            was built without (a momentum of 0 has no velocity to act on), or when
+            another schedule drives it already.
+
+    >>> optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    >>> handle = schedule_hyperparameters(optimizer, momentum=OneCycleMomentum(100))
+    >>> optimizer.momentum, handle
+    (0.9, ScheduledHyperparameters(SGD: momentum))
+    >>> handle.remove()
+    """
+    inner = _innermost(optimizer)
+    integer("schedule_hyperparameters", "step_offset", abs(step_offset))
+    driver = vars(inner).get("apply")
+    taken = driver.schedules if isinstance(driver, _Driver) else {}
+    for name, schedule in schedules.items():
+        _check_schedulable(inner, name, schedule)
+        free = f"free, but is driven by {taken.get(name)!r} already"
+        check(name not in taken, inner, name, free, schedule)
+        if not callable(schedule):
+            schedules[name] = _constant(number(inner, name, schedule))
+    if not taken:
+        driver = inner.apply = _Driver(inner)
+    driver.schedules.update(schedules)
+    driver.offsets.update(dict.fromkeys(schedules, step_offset))
+    return ScheduledHyperparameters(inner, driver, tuple(schedules))
+
+
+class ScheduledHyperparameters:
+    """What `schedule_hyperparameters` put in place; a context manager, too."""
+
+    def __init__(self, optimizer, driver, names):
+        self._optimizer, self._driver, self._names = optimizer, driver, names
+
+    def remove(self):
+        """Ends the scheduling; the optimizer is as it was. May be called again."""
+        for name in self._names:
+            self._driver.schedules.pop(name, None)
+        if not self._driver.schedules:
+            self._driver.uninstall()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.remove()
+
+    def __repr__(self):
+        names = ", ".join(self._names)
+        return f"{type(self).__name__}({type(self._optimizer).__name__}: {names})"
+
+
+def momentum_name(optimizer):
+    """Returns the hyperparameter that one cycle cycles, or `None`."""
+    inner = _innermost(optimizer)
+    return next((n for n in ("momentum", "beta_1") if _is_schedulable(inner, n)), None)
+
+
+def batches_seen(optimizer):
+    """Returns how many batches the optimizer has been given, as an int.
+
+    The public `iterations` counts updates: fewer, under gradient accumulation.
+    """
+    return int(ops.convert_to_numpy(_innermost(optimizer)._iterations))
+
+
+def reset(optimizer, variables):
+    """Gives a built optimizer the slots and counters of one that has seen nothing.
+
+    Args:
+        optimizer: The optimizer.
+        variables: The trainable variables it was built on, in the same order.
+    """
+    fresh = type(optimizer).from_config(optimizer.get_config())
+    fresh.build(variables)
+    for variable, initial in zip(optimizer.variables, fresh.variables):
+        variable.assign(initial)
+
+
+def _innermost(optimizer):
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
+
+
+def _is_schedulable(optimizer, name):
+    if name == "learning_rate":
+        return True
+    held = getattr(optimizer, name, None)
+    return isinstance(held, float) and (name != "momentum" or held > 0)
+
+
+def _check_schedulable(optimizer, name, schedule):
+    has = ", ".join(n for n in SCHEDULABLE if _is_schedulable(optimizer, n))
+    must = f"a hyperparameter this optimizer was built with ({has})"
+    fits = name in SCHEDULABLE and _is_schedulable(optimizer, name)
+    check(fits, optimizer, name, must, schedule)
+
+
+def _constant(value):
+    return lambda step: ops.full_like(step, value, dtype="float32")
+
+
+class _Driver:
+    """Stands in for one optimizer's `apply` and holds the schedules it obeys."""
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+        self.schedules, self.offsets, self.now = {}, {}, {}
+        self._apply, self._rate = optimizer.apply, optimizer._get_current_learning_rate
+        optimizer._get_current_learning_rate = self.learning_rate
+        self._call = self._apply_scheduled
+        if keras.backend.backend() == "torch":
+            import torch
+
+            self._call = torch.compiler.disable(self._apply_scheduled)
+
+    def __call__(self, grads, trainable_variables=None):
+        return self._call(grads, trainable_variables)
+
+    def _apply_scheduled(self, grads, trainable_variables):
+        self.now = {name: self.value(name) for name in self.schedules}
+        attributes = {n: v for n, v in self.now.items() if n != "learning_rate"}
+        held = {name: float(getattr(self.optimizer, name)) for name in attributes}
+        try:
+            for name, value in attributes.items():
+                setattr(self.optimizer, name, _as_attribute(held[name], value))
+            return self._apply(grads, trainable_variables)
+        finally:
+            self.now = {}
+            for name, value in held.items():
+                setattr(self.optimizer, name, value)
+
+    def value(self, name):
+        step = ops.convert_to_tensor(self.optimizer._iterations)
+        value = self.schedules[name](step + self.offsets[name])
+        return float(value) if keras.backend.backend() == "torch" else value
+
+    def learning_rate(self):
+        if "learning_rate" not in self.schedules:
+            return self._rate()
+        if "learning_rate" in self.now:
+            return self.now["learning_rate"]
+        return self.value("learning_rate")
+
+    def uninstall(self):
+        if vars(self.optimizer).get("apply") is self:
+            del self.optimizer.apply, self.optimizer._get_current_learning_rate
+
+
+def _as_attribute(held, value):
+    """Returns what update rules are to read in place of the float `held`."""
+    return value if isinstance(value, float) else _TracedFloat(held, value)
+
+
+class _TracedFloat(float):
+    """The float it was to comparisons, the traced value to arithmetic.
+
+    Update rules ask `if self.momentum != 0` while they are traced, which no traced
+    value could answer; the answer must be the one given when the slots were built.
+    """
+
+    def __new__(cls, held, value):
+        self = super().__new__(cls, held)
+        self.value = value
+        return self
+
+    def __tf_tensor__(self, dtype=None, name=None):
+        return self.value if dtype is None else ops.cast(self.value, dtype.name)
+
+    def __jax_array__(self):
+        return self.value
+
+    def __add__(self, other):
+        return self.value + other
+
+    def __sub__(self, other):
+        return self.value - other
+
+    def __rsub__(self, other):
+        return other - self.value
+
+    def __mul__(self, other):
+        return self.value * other
+
+    def __truediv__(self, other):
+        return self.value / other
+
+    def __rtruediv__(self, other):
+        return other / self.value
+
+    def __pow__(self, other):
+        return ops.power(self.value, other)
+
+    def __neg__(self):
+        return -self.value
+
+    __radd__, __rmul__ = __add__, __mul__

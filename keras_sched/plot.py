@@ -1,0 +1,117 @@
+"""Pictures. Each takes Axes to draw on, returns those it drew on, and shows nothing."""
+
+import numpy as np
+
+from keras_sched import schedules
+from keras_sched._checks import check
+
+# Okabe and Ito's colours, which colour-blind readers tell apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def learning_rate_curve(curve, *, ax=None):
+    """Draws what `find_learning_rate` returned: loss over rate, and the suggestion.
+
+    Args:
+        curve: `LearningRateCurve`.
+        ax: Axes to draw on. `None`: new ones.
+
+    Returns:
+        The Axes.
+    """
+    ax = _one(ax)
+    rates, losses, smoothed = curve.learning_rates, curve.losses, curve.smoothed
+    ax.plot(rates, losses, ".", color=_COLOURS[5], alpha=0.5, label="batch loss")
+    ax.plot(rates[: len(smoothed)], smoothed, color=_COLOURS[0], label="smoothed")
+    rate = curve.suggest()
+    title = f"no suggestion ({curve.reason})"
+    if rate is not None:
+        title = f"suggested rate: {rate:.2g}"
+        loss = np.interp(rate, rates[: len(smoothed)], smoothed)
+        ax.axvline(rate, color=_COLOURS[1], linestyle=":", linewidth=1)
+        ax.plot([rate], [loss], "o", color=_COLOURS[1], label=f"steepest: {rate:.2g}")
+    ax.set(xscale="log", xlabel="learning rate (log scale)", ylabel="loss", title=title)
+    if len(smoothed):
+        margin = 0.1 * np.ptp(smoothed) + 1e-12
+        ax.set_ylim(smoothed.min() - margin, smoothed.max() + margin)
+    ax.legend(frameon=False)
+    return ax
+
+
+def schedule(schedule, steps, *, label=None, ax=None):
+    """Draws a schedule over steps.
+
+    Args:
+        schedule: A schedule of ours or of Keras, or a number.
+        steps: How many steps, counted from 0.
+        label: What the vertical axis is called. `None`: the schedule's class.
+        ax: Axes to draw on. `None`: new ones.
+
+    Returns:
+        The Axes.
+    """
+    ax = _one(ax)
+    label = label or type(schedule).__name__
+    ax.plot(np.arange(steps), schedules.values(schedule, steps), color=_COLOURS[0])
+    ax.set(xlabel="step", ylabel=label)
+    ax.label_outer()
+    return ax
+
+
+def history(history, *, ax=None):
+    """Draws what `fit` returned: a panel for the loss, one a metric, one a rate.
+
+    Args:
+        history: `keras.callbacks.History`, or its dict of lists.
+        ax: As many Axes as there are panels. `None`: new ones, one above the other.
+
+    Returns:
+        NumPy array of the Axes, in the order of the panels: loss, metrics, and last
+        the hyperparameters that a callback drove.
+    """
+    logs = getattr(history, "history", history)
+    panels = _panels(logs)
+    check(panels, "plot.history", "history", "of at least one epoch", logs)
+    axes = np.ravel(_several(len(panels)) if ax is None else ax)
+    must = f"{len(panels)} Axes, for {', '.join(panels)}"
+    check(len(axes) == len(panels), "plot.history", "ax", must, ax)
+    for axis, (title, names) in zip(axes, panels.items()):
+        for name, colour in zip(names, _COLOURS):
+            epochs = np.arange(1, len(logs[name]) + 1)
+            axis.plot(epochs, logs[name], ".-", color=colour, label=name)
+        axis.set(ylabel=title)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        if len(names) > 1:
+            axis.legend(frameon=False)
+    axes[-1].set_xlabel("epoch")
+    axes[0].figure.align_ylabels(list(axes))
+    return axes
+
+
+def _panels(logs):
+    """Returns the names to draw on each panel, by the panel's title."""
+    metrics = [name for name in logs if f"val_{name}" in logs or name == "loss"]
+    paired = {name: [n for n in (name, f"val_{name}") if n in logs] for name in metrics}
+    shown = {name for names in paired.values() for name in names}
+    single = {name: [name] for name in logs if name not in shown}
+    loss = {"loss": paired.pop("loss")} if "loss" in paired else {}
+    return loss | paired | single
+
+
+def _one(ax):
+    return _pyplot().subplots(layout="constrained")[1] if ax is None else ax
+
+
+def _several(count):
+    size = (6.4, 1 + 1.6 * count)
+    plt = _pyplot()
+    return plt.subplots(count, sharex=True, figsize=size, layout="constrained")[1]
+
+
+def _pyplot():
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        advice = "Pictures need matplotlib: pip install 'keras_sched[plot]'"
+        raise ImportError(advice) from error
+    return plt

@@ -1,0 +1,23 @@
+"""Where the phases of one cycle begin and end: the same for rate and momentum."""
+
+from keras_sched._checks import check, one_of
+
+ANNEALS = ("cosine", "linear")
+
+
+def check_phases(cycle):
+    """Refuses what would make no cycle."""
+    steps, start = cycle.total_steps, cycle.pct_start
+    check(steps >= 1, cycle, "total_steps", "at least 1", steps)
+    most = 0.5 if cycle.three_phase else 1.0
+    must = f"between 0 and {most:g}"
+    must += ", as there are three phases" * cycle.three_phase
+    check(0 <= start <= most, cycle, "pct_start", must, start)
+    one_of(cycle, "anneal", cycle.anneal, ANNEALS)
+
+
+def phases(cycle, values):
+    """Returns the points of the cycle; their steps are PyTorch's, fractions and all."""
+    peak = cycle.pct_start * cycle.total_steps - 1
+    back = [2 * peak] if cycle.three_phase else []
+    return tuple(zip((0, peak, *back, cycle.total_steps - 1), values))

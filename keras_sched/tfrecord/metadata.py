@@ -1,0 +1,131 @@
+"""What a directory of records says of itself: to TFDS, and to the reader here.
+
+`dataset_info.json` and `features.json` are TFDS's, and any key of ours would break them.
+`metadata.json`, which TFDS keeps free for others, has what it lacks: the size and the
+checksum of each file, and the fields in the order of the records. It is written last and
+read first: a split that is not in it is not there.
+"""
+
+import dataclasses
+import json
+import pathlib
+
+from keras_sched import _atomic
+from keras_sched._checks import check
+from keras_sched.tfrecord import schema
+
+_FILE = "metadata.json"
+_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One file: its name, and what it must hold."""
+
+    file: str
+    records: int
+    bytes: int
+    crc32c: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One split, as `convert` wrote it.
+
+    Args:
+        name: Name of the split.
+        shards: Its files, in order, a `Shard` each.
+    """
+
+    name: str
+    shards: tuple
+
+    @property
+    def records(self):
+        return sum(shard.records for shard in self.shards)
+
+    @property
+    def bytes(self):
+        return sum(shard.bytes for shard in self.shards)
+
+    def __str__(self):
+        files = f"{len(self.shards)} file" + "s" * (len(self.shards) != 1)
+        return f"{self.name}: {self.records:,} records, {self.bytes:,} bytes in {files}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """All that a directory says of itself."""
+
+    name: str
+    fields: tuple
+    supervised: tuple | None
+    splits: dict
+
+    def save(self, directory):
+        """Writes the three files, ours last."""
+        _atomic.write_text(
+            directory / "features.json", schema.features_json(self.fields)
+        )
+        _atomic.write_text(directory / "dataset_info.json", _text(self._dataset_info()))
+        content = {"version": _VERSION} | dataclasses.asdict(self)
+        content["splits"] = [
+            dataclasses.asdict(split) for split in self.splits.values()
+        ]
+        _atomic.write_text(directory / _FILE, _text({"keras_sched": content}))
+
+    def _dataset_info(self):
+        info = {
+            "name": self.name,
+            "version": "1.0.0",
+            "fileFormat": "tfrecord",
+            "splits": [self._split_info(split) for split in self.splits.values()],
+        }
+        if self.supervised:
+            items = [{"featureKey": key} for key in self.supervised]
+            info["supervisedKeys"] = {"tuple": {"items": items}}
+        return info
+
+    def _split_info(self, split):
+        framing = 16 * split.records
+        return {
+            "name": split.name,
+            "shardLengths": [str(shard.records) for shard in split.shards],
+            "numBytes": str(split.bytes - framing),
+            "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+        }
+
+
+def read(directory):
+    """Returns the `Metadata` of a directory, or `None` where none was written.
+
+    Raises:
+        ValueError: If the file is there and cannot be understood.
+    """
+    path = pathlib.Path(directory) / _FILE
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))["keras_sched"]
+        fields = tuple(_field(field) for field in content["fields"])
+        splits = {entry["name"]: _split(entry) for entry in content["splits"]}
+        supervised = content["supervised"] and tuple(content["supervised"])
+        version, name = content["version"], content["name"]
+    except (KeyError, TypeError, ValueError) as error:
+        must = f"readable, but {_FILE} is not what convert writes ({error!r})"
+        check(False, "tfrecord", "directory", must, str(directory))
+    known = f"of version {_VERSION}, the one this release of keras_sched knows"
+    check(version == _VERSION, "tfrecord", "directory", known, version)
+    return Metadata(name, fields, supervised, splits)
+
+
+def _field(entry):
+    return schema.Field(entry["name"], entry["dtype"], tuple(entry["shape"]))
+
+
+def _split(entry):
+    return Split(entry["name"], tuple(Shard(**shard) for shard in entry["shards"]))
+
+
+def _text(content):
+    return json.dumps(content, indent=2) + "\n"

@@ -1,0 +1,154 @@
+"""Records of one length: a TFRecord file whose bytes are a NumPy array.
+
+A TFRecord is `<u64 length><u32 crc of the length><payload><u32 crc of the payload>`, and
+the payload a `tf.train.Example`. Where all fields have one shape, the only thing that
+would make lengths differ is the variable-length integers. They may be padded with zero
+groups and stay legal, so integers are written ten bytes wide; then all records of a file
+differ in their data alone, at the same places, and a file is an array of structures.
+"""
+
+import functools
+import struct
+
+import google_crc32c
+import numpy as np
+
+_HEADER, _FOOTER = 12, 4
+_VARINT = 10
+
+
+class Layout:
+    """Where each field of a record stands, and the bytes that all records share.
+
+    Args:
+        fields: Tuple of `schema.Field`, in order of name.
+    """
+
+    def __init__(self, fields):
+        self.fields = fields
+        payload, self.offsets = _example(fields)
+        length = struct.pack("<Q", len(payload))
+        header = length + struct.pack("<I", masked(google_crc32c.value(length)))
+        template = header + payload + bytes(_FOOTER)
+        self.template = np.frombuffer(template, "uint8")
+        self.stride = len(template)
+
+    @functools.cached_property
+    def dtype(self):
+        """The structured dtype of one record as it stands in the file."""
+        formats = [_stored(field) for field in self.fields]
+        names = [str(index) for index in range(len(self.fields))]
+        return np.dtype(
+            {
+                "names": [*names, "header", "payload", "crc"],
+                "formats": [*formats, f"V{_HEADER}", f"V{self.stride - 16}", "<u4"],
+                "offsets": [*self.offsets, 0, _HEADER, self.stride - _FOOTER],
+                "itemsize": self.stride,
+            }
+        )
+
+    def encode(self, arrays):
+        """Returns the records of a dict of arrays, framed: `(n, stride)`, uint8."""
+        count = len(next(iter(arrays.values())))
+        block = np.tile(self.template, (count, 1))
+        records = block.view(self.dtype)[:, 0]
+        for index, field in enumerate(self.fields):
+            array = arrays[field.name]
+            stored = to_varints(array) if field.is_integer else array
+            records[str(index)] = stored.reshape(records[str(index)].shape)
+        records["crc"] = self.checksums(block)
+        return block
+
+    def checksums(self, block):
+        """Returns the checksum that each record of a block should carry."""
+        payloads = block[:, _HEADER:-_FOOTER]
+        values = [google_crc32c.value(payload) for payload in payloads]
+        return masked(np.array(values, "uint32"))
+
+    def decode(self, records, index):
+        """Returns field number `index` of structured records, as it was given."""
+        field = self.fields[index]
+        stored = records[str(index)]
+        if field.is_integer:
+            return from_varints(stored, field.dtype)
+        return np.ascontiguousarray(stored)
+
+    def damage(self, block):
+        """Returns what is wrong with each record of a block: "" where nothing is."""
+        shared = self._shared
+        framed = (block[:, shared] == self.template[shared]).all(axis=1)
+        sound = block.view(self.dtype)[:, 0]["crc"] == self.checksums(block)
+        found = np.where(sound, "", "the payload does not match its checksum")
+        return np.where(framed, found, "the framing is not that of the first record")
+
+    @functools.cached_property
+    def _shared(self):
+        """Which bytes of a record are the same in all."""
+        own = np.zeros(self.stride, bool)
+        own[-_FOOTER:] = True
+        for field, offset in zip(self.fields, self.offsets):
+            own[offset : offset + (_VARINT if field.is_integer else field.nbytes)] = (
+                True
+            )
+        return ~own
+
+
+def masked(crc):
+    """Returns a crc32c, or an array of them, as TFRecord stores it."""
+    crc = np.asarray(crc, "uint32")
+    rotated = (crc >> np.uint32(15)) | (crc << np.uint32(17))
+    with np.errstate(over="ignore"):
+        result = rotated + np.uint32(0xA282EAD8)
+    return result if result.ndim else int(result)
+
+
+def to_varints(values):
+    """Returns integers as varints of ten bytes each: `(n, 10)`, uint8."""
+    words = values.astype("int64").view("uint64")[:, None]
+    groups = (words >> np.arange(0, 70, 7, dtype="uint64").clip(max=63)) & np.uint64(
+        0x7F
+    )
+    groups = groups.astype("uint8")
+    groups[:, :-1] |= 0x80
+    return groups
+
+
+def from_varints(groups, dtype):
+    """Returns the integers that `to_varints` was given."""
+    shifts = np.arange(0, 70, 7, dtype="uint64")
+    words = (groups & 0x7F).astype("uint64") << shifts
+    return np.bitwise_or.reduce(words, axis=-1).view("int64").astype(dtype)
+
+
+def _stored(field):
+    if field.is_integer:
+        return ("u1", (_VARINT,))
+    return (np.dtype(field.dtype), field.shape)
+
+
+def _example(fields):
+    """Returns an Example with zeros for data, and where the data of each field go."""
+    entries, places = b"", []
+    for field in fields:
+        size = _VARINT if field.is_integer else field.nbytes
+        values = _message(1, bytes(size))
+        feature = _message(3 if field.is_integer else 1, values)
+        entry = _message(1, _message(1, field.name.encode()) + _message(2, feature))
+        entries += entry
+        places.append(len(entries) - size)
+    payload = _message(1, entries)
+    start = _HEADER + len(payload) - len(entries)
+    return payload, [start + place for place in places]
+
+
+def _message(number, content):
+    """Returns one length-delimited field of a protocol buffer."""
+    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+
+
+def _varint(value):
+    groups = []
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*groups, value])
