@@ -7,6 +7,8 @@ schedule has at the optimizer's own counter; before and after it is the float it
 Configs, checkpoints and the number of variables therefore never see a schedule.
 """
 
+import functools
+
 import keras
 from keras import ops
 
@@ -184,20 +186,28 @@ class _Driver:
 
 def _as_attribute(held, value):
     """Returns what update rules are to read in place of the float `held`."""
-    return value if isinstance(value, float) else _TracedFloat(held, value)
+    return value if isinstance(value, float) else _Traced(held, value)
 
 
-class _TracedFloat(float):
+@functools.total_ordering
+class _Traced:
     """The float it was to comparisons, the traced value to arithmetic.
 
     Update rules ask `if self.momentum != 0` while they are traced, which no traced
     value could answer; the answer must be the one given when the slots were built.
+    It is no float itself: a library that took it for one would use the constant.
     """
 
-    def __new__(cls, held, value):
-        self = super().__new__(cls, held)
-        self.value = value
-        return self
+    def __init__(self, held, value):
+        self.held, self.value, self.dtype = held, value, value.dtype
+
+    def __eq__(self, other):
+        return self.held == other
+
+    def __lt__(self, other):
+        return self.held < other
+
+    __hash__ = None
 
     def __tf_tensor__(self, dtype=None, name=None):
         return self.value if dtype is None else ops.cast(self.value, dtype.name)

@@ -81,7 +81,7 @@ def find_learning_rate(
             x,
             y,
             batch_size=batch_size,
-            epochs=steps,
+            epochs=1 if hasattr(x, "__next__") else steps,
             sample_weight=sample_weight,
             class_weight=class_weight,
             shuffle=shuffle,
@@ -237,7 +237,7 @@ def _finite(losses):
 
 
 def _smooth(losses):
-    """Returns the losses under a symmetric Gaussian window, four points wide.
+    """Returns the losses under a Gaussian window, whose sides are alike: no lag.
 
     What shoots up at the end would spill over to the left; it is cut at as far above
     the first losses as the lowest is below them.
@@ -246,11 +246,15 @@ def _smooth(losses):
         return losses
     start = np.median(losses[: max(1, len(losses) // 10)])
     losses = np.minimum(losses, 2 * start - losses.min())
-    width = max(1.0, 0.04 * len(losses))
+    width = _width(losses)
     reach = int(3 * width)
     window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
     padded = np.pad(losses, reach, mode="edge")
     return np.convolve(padded, window / window.sum(), mode="valid")
+
+
+def _width(losses):
+    return max(1.0, 0.04 * len(losses))
 
 
 def _steepest(losses):
@@ -265,8 +269,9 @@ def _steepest(losses):
     if fall <= max(1.5 * noise, 1e-6 * abs(smoothed[0])):
         return None, "flat: the loss does not fall by more than its noise"
     index = int(np.argmin(np.gradient(smoothed)[: lowest + 1]))
-    if index <= len(losses) // 20:
+    edge = 2 * _width(losses)
+    if index <= edge:
         return None, "falling fastest at the first rates: noise, or they are too high"
-    if index >= len(losses) - 2:
+    if index >= len(losses) - 1 - edge:
         return None, "falling fastest at the last rates: raise max_learning_rate"
     return index, None

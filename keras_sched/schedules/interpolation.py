@@ -29,13 +29,14 @@ def interpolate(points, interpolation, step):
     table = _segments(points, interpolation)
     step = ops.expand_dims(step, -1) if len(step.shape) else step
     starts, ends, anchors = (ops.cast(row, step.dtype) for row in table.steps)
-    part = ops.cast(step - anchors, "float32") * table.scale
-    if table.offset.any():
-        part = part + table.offset
+    scale, offset, low, rise = map(ops.convert_to_tensor, table.values)
+    part = ops.cast(step - anchors, "float32") * scale
+    if table.values[1].any():
+        part = part + offset
     if interpolation == "cosine":
         part = ops.square(ops.sin(part))
     here = ops.logical_and(step > starts, step <= ends)
-    return ops.sum(ops.where(here, part * table.rise + table.low, 0.0), axis=-1)
+    return ops.sum(ops.where(here, part * rise + low, 0.0), axis=-1)
 
 
 class _Segments(NamedTuple):
@@ -45,11 +46,8 @@ class _Segments(NamedTuple):
     look up the segment first would be twice as many, and they run at every step.
     """
 
-    steps: np.ndarray  # int32: last step before it, last step in it, anchor
-    scale: np.ndarray
-    offset: np.ndarray
-    low: np.ndarray
-    rise: np.ndarray
+    steps: np.ndarray  # int32 rows: last step before it, last step in it, anchor
+    values: np.ndarray  # float32 rows: scale, offset, low, rise
 
 
 @functools.lru_cache
@@ -67,7 +65,7 @@ def _segments(points, interpolation):
         (last_before[1], _FOREVER, 0, 0.0, 0.0, end[1], 0.0),
     ]
     table = np.array(columns).T
-    return _Segments(table[:3].astype("int32"), *table[3:].astype("float32"))
+    return _Segments(table[:3].astype("int32"), table[3:].astype("float32"))
 
 
 def _segment(start, end, interpolation):

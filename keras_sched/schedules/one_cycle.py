@@ -21,7 +21,8 @@ class OneCycle(Schedule):
         max_learning_rate: The peak. Above 0.
         total_steps: Length of the cycle in updates. At least 1.
         pct_start: Part of the cycle spent rising, 0 to 1 (0.5 with three phases).
-            Where `pct_start * total_steps` is not above 1 there is no rise.
+            Where `pct_start * total_steps` is not above 1 there is no rise, and a cycle
+            of a single step is at its end.
         div_factor: The first rate is `max_learning_rate / div_factor`.
         final_div_factor: The last rate is the first divided by this.
         anneal: "cosine" or "linear".

@@ -1,0 +1,161 @@
+"""The structure of the project, held as a table and read from the source."""
+
+import ast
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+import keras_sched
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "keras_sched"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+FOUNDATION = {"_atomic", "_checks", "_random"}
+MAY_IMPORT = {
+    "_atomic": set(),
+    "_checks": set(),
+    "_random": set(),
+    "_fit_loop": set(),
+    "schedules": FOUNDATION,
+    "hyperparameters": FOUNDATION,
+    "layers": FOUNDATION,
+    "tfrecord": FOUNDATION,
+    "plot": {"_checks", "schedules"},
+    "learning_rate_finder": FOUNDATION | {"_fit_loop", "hyperparameters", "plot"},
+    "callbacks": FOUNDATION | {"_fit_loop", "hyperparameters", "schedules"},
+    "__init__": {
+        "callbacks",
+        "hyperparameters",
+        "layers",
+        "learning_rate_finder",
+        "plot",
+        "schedules",
+        "tfrecord",
+    },
+}
+ONLY_IN = {  # Where each of these packages may be imported.
+    "google_crc32c": {"tfrecord"},
+    "matplotlib": {"plot"},
+    "tensorflow": {"tfrecord"},
+    "torch": {"_random", "hyperparameters"},
+    "zipfile": {"callbacks"},
+}
+PRIVATE_KERAS = {"hyperparameters", "_fit_loop"}
+
+
+def part(path):
+    """The part of the package that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Every module that a file imports, with its names where they may be modules."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(path):
+    inner = [name.split(".") for name in imports(path)]
+    return {names[1] for names in inner if names[0] == "keras_sched"} - {part(path)}
+
+
+def test_every_part_has_a_row():
+    assert {part(path) for path in SOURCES} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path):
+    assert ours(path) <= MAY_IMPORT[part(path)]
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_a_package_is_imported_in_its_own_place_only(package):
+    users = {part(p) for p in SOURCES if package in {n.split(".")[0] for n in imports(p)}}
+    assert users == ONLY_IN[package]
+
+
+def test_private_names_of_keras_are_in_two_places_only():
+    private = re.compile(r"keras\.src|(optimizer|inner|model)\)?\._[a-z]")
+    users = {part(path) for path in SOURCES if private.search(path.read_text())}
+    assert users == PRIVATE_KERAS
+
+
+def test_only_atomic_writes_files():
+    writes = re.compile(r"write_text\(|write_bytes\(|os\.replace|\"w[bt]?\"")
+    users = {part(path) for path in SOURCES if writes.search(path.read_text())}
+    assert users <= {"_atomic", "learning_rate_finder", "tfrecord"}
+    for path in SOURCES:
+        if part(path) != "_atomic" and writes.search(path.read_text()):
+            assert "_atomic." in path.read_text(), path
+
+
+def test_a_fresh_import_loads_nothing_heavy():
+    code = "import sys, keras_sched; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert "keras_sched.tfrecord.reader" in loaded, done.stderr
+    assert not loaded & {"matplotlib", "apache_beam", "sklearn", "tensorflow_datasets"}
+
+
+MODULES = [
+    keras_sched,
+    keras_sched.callbacks,
+    keras_sched.layers,
+    keras_sched.schedules,
+    keras_sched.tfrecord,
+]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_all_is_what_the_module_offers(module):
+    tree = ast.parse(pathlib.Path(module.__file__).read_text())
+    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    offered = {alias.asname or alias.name for node in nodes for alias in node.names}
+    assert set(module.__all__) == offered
+    assert module.__all__ == sorted(module.__all__)
+
+
+def public_classes():
+    for module in MODULES[1:]:
+        for name in module.__all__:
+            yield f"{module.__name__.split('.')[1]}.{name}"
+    yield from (name for name in keras_sched.__all__ if name[0].isupper() or "_" in name)
+
+
+@pytest.mark.parametrize("name", public_classes())
+def test_the_readme_names_every_public_name(name):
+    assert f"`{name}" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("folder", ["callbacks", "layers", "schedules"])
+def test_a_file_holds_one_public_class_and_has_its_name(folder):
+    for path in (PACKAGE / folder).glob("*.py"):
+        classes = [
+            node.name
+            for node in ast.parse(path.read_text()).body
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        ]
+        words = [re.sub("(?<!^)(?=[A-Z])", "_", name).lower() for name in classes]
+        assert words in ([], [path.stem]) or path.stem == "base"
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    command = re.search(r"```bash\n(python3 -m venv .*pytest.*)\n```", readme)[1]
+    assert command in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_fifteen_lines_of_the_readme_run(tmp_path, monkeypatch):
+    readme = (ROOT / "README.md").read_text()
+    code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["model"].evaluate(*names["digits"], verbose=0)[1] > 0.9
