@@ -1,7 +1,7 @@
 """Step time of `fit` with callbacks.OneCycle, over the bare fit's. Budget: 1.02.
 
-A small dense model, 400 steps an epoch. Beside it the naive callback that assigns rate and
-momentum before each batch (the momentum to no effect). Bare and driven fits take turns;
+A small dense model, 400 steps an epoch. Beside it the naive callback that assigns rate
+and momentum before each batch (the latter to no effect). Bare and driven fits take turns;
 the first epoch of each, which compiles, does not count. Prints the median of the
 ratios of neighbouring fits with its quartiles, and exits with 1 past the budget.
 

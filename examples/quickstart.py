@@ -40,7 +40,7 @@ def build_model():
         [
             keras.Input((8, 8, 1)),
             layers.Rescaling(1 / 8, offset=-1.0),
-            keras_sched.layers.Cutout(3, seed=SEED),
+            keras_sched.layers.Cutout(2, seed=SEED),
             *block(32),
             *block(64),
             layers.MaxPooling2D(),

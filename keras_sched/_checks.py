@@ -8,9 +8,7 @@ def check(ok, owner, name, must, got):
     """Raises `ValueError` unless `ok`. `owner` is an object, or a function's name."""
     if not ok:
         owner = owner if isinstance(owner, str) else type(owner).__name__
-        raise ValueError(
-            f"`{name}` of {owner} must be {must}. Received: {name}={got!r}"
-        )
+        raise ValueError(f"`{name}` of {owner} must be {must}. Received: {name}={got!r}")
 
 
 def number(owner, name, value):

@@ -32,12 +32,13 @@ def find_learning_rate(
 
     The rate rises by the same factor from batch to batch, inside the compiled step.
     Losses are those of each batch (Keras's logs show a running mean, which lags). Data
-    shorter than `steps` are gone through again. The optimizer starts with fresh slots, as
-    the momentum of earlier training would go on moving the weights. Afterwards the model, its optimizer and
-    metrics, and the generators of Python, NumPy and torch are what they were, to the
-    bit, whatever happened; the rate the optimizer was compiled with, a float or a
-    schedule, is not touched. From Smith, "Cyclical Learning Rates for Training Neural
-    Networks" (2015).
+    shorter than `steps` are gone through again. The optimizer starts with fresh slots:
+    the momentum of earlier training would go on moving the weights.
+
+    Afterwards the model, its optimizer and metrics, and the generators of Python, NumPy
+    and torch are what they were, to the bit, whatever happened; the rate the optimizer
+    was compiled with, a float or a schedule, is not touched. From Smith, "Cyclical
+    Learning Rates for Training Neural Networks" (2015).
 
     Args:
         model: A compiled Keras model.

@@ -5,6 +5,8 @@ import numpy as np
 from keras_sched import schedules
 from keras_sched._checks import check
 
+__all__ = ["history", "learning_rate_curve", "schedule"]
+
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 

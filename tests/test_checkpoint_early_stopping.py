@@ -12,9 +12,9 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from reference import X, Y, as_numpy, make_model
 
 from keras_sched import callbacks
-from reference import X, Y, as_numpy, make_model
 
 pytestmark = pytest.mark.every_backend
 
@@ -142,9 +142,7 @@ def test_a_resumed_run_ends_as_the_straight_one_to_the_bit(tmp_path, restore_bes
     with pytest.raises(KeyboardInterrupt):
         fit_dropping(tmp_path / "crashed", Crash(), **kept)
     resumed, again, told = fit_dropping(tmp_path / "crashed", **kept)
-    assert [np.array_equal(a, b) for a, b in zip(held(model), held(again))].count(
-        0
-    ) == 0
+    assert [np.array_equal(a, b) for a, b in zip(held(model), held(again))].count(0) == 0
     assert told.history == history.history
     assert told.epoch == history.epoch == [0, 1, 2, 3, 4, 5]
     assert (resumed.best, resumed.best_epoch) == (straight.best, straight.best_epoch)
@@ -222,9 +220,7 @@ def test_another_models_run_is_refused(tmp_path):
 
 def test_a_folder_with_a_run_is_refused_when_not_to_resume(tmp_path):
     run(tmp_path, [3, 2])
-    with pytest.raises(
-        ValueError, match="`resume` of .* must be True, or the directory"
-    ):
+    with pytest.raises(ValueError, match="`resume` of .* must be True, or the directory"):
         run(tmp_path, [3, 2], resume=False)
 
 
@@ -299,9 +295,7 @@ def test_a_process_killed_anywhere_ends_as_the_straight_run_to_the_bit(tmp_path)
         assert script(tmp_path / "killed", where)[0] == -9
     code, said = script(tmp_path / "killed")
     assert "goes on with epoch 4 of 5" in said
-    straight, killed = (
-        np.load(tmp_path / n / "end.npz") for n in ("straight", "killed")
-    )
+    straight, killed = (np.load(tmp_path / n / "end.npz") for n in ("straight", "killed"))
     assert straight.files == killed.files
     for name in straight.files:
         assert np.array_equal(straight[name], killed[name]), name

@@ -7,14 +7,8 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-
-from keras_sched import _fit_loop, schedule_hyperparameters
-from keras_sched.hyperparameters import batches_seen, momentum_name
 from reference import (
-    BATCH,
     STEPS,
-    X,
-    Y,
     adam,
     as_numpy,
     gradients,
@@ -24,6 +18,9 @@ from reference import (
     sgd,
     train,
 )
+
+from keras_sched import _fit_loop, schedule_hyperparameters
+from keras_sched.hyperparameters import batches_seen, momentum_name
 
 pytestmark = pytest.mark.every_backend
 
@@ -130,9 +127,7 @@ def test_counts_batches_under_gradient_accumulation():
     velocity, expected = 0.0, start
     for step in (3, 7, 11, 15):
         parts = [gradients(expected, batch) for batch in range(step - 3, step + 1)]
-        velocity = 0.9 * velocity - RAMPS["learning_rate"](step) * np.mean(
-            parts, axis=0
-        )
+        velocity = 0.9 * velocity - RAMPS["learning_rate"](step) * np.mean(parts, axis=0)
         expected = expected + velocity
     np.testing.assert_allclose(train(model), expected, rtol=2e-5)
     assert batches_seen(model.optimizer) == STEPS
@@ -255,7 +250,5 @@ def test_what_cannot_be_driven_is_refused_by_name(name, built, schedules, senten
 def test_two_drivers_of_one_hyperparameter_are_refused():
     optimizer = keras.optimizers.Adam()
     schedule_hyperparameters(optimizer, beta_1=0.5)
-    with pytest.raises(
-        ValueError, match="`beta_1` of Adam must be free, but is driven"
-    ):
+    with pytest.raises(ValueError, match="`beta_1` of Adam must be free, but is driven"):
         schedule_hyperparameters(optimizer, beta_1=0.6)

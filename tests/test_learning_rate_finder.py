@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from reference import X, Y, arrays, gradients, make_model, train
 
 from keras_sched import LearningRateCurve, find_learning_rate
-from reference import X, Y, arrays, gradients, make_model, train
 
 pytestmark = pytest.mark.every_backend
 

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
+from reference import BATCH, SGD, STEPS, X, Y, gradients, make_model, sgd, train
 
 from keras_sched import callbacks, schedules
-from reference import BATCH, SGD, STEPS, X, Y, gradients, make_model, sgd, train
 
 pytestmark = pytest.mark.every_backend
 
@@ -104,9 +104,7 @@ def test_gives_rate_momentum_and_compiled_step_back():
     train(model)
     train(plain)
     compiled = model.train_function
-    held = [
-        variable.numpy() for variable in plain.variables + plain.optimizer.variables
-    ]
+    held = [variable.numpy() for variable in plain.variables + plain.optimizer.variables]
     train(model, callbacks=[callbacks.OneCycle(0.05)])
     assert model.train_function is compiled
     for variable, value in zip(model.variables + model.optimizer.variables, held):
@@ -143,9 +141,7 @@ def test_an_error_in_the_data_takes_the_schedules_out_at_once():
 
     model = make_model()
     with pytest.raises(Exception, match="the disk is gone"):
-        model.fit(
-            batches(), verbose=0, callbacks=[callbacks.OneCycle(1, total_steps=9)]
-        )
+        model.fit(batches(), verbose=0, callbacks=[callbacks.OneCycle(1, total_steps=9)])
     train(model)
     assert "apply" not in vars(model.optimizer)
 

@@ -104,9 +104,7 @@ def test_holds_its_end_value_as_far_as_steps_can_count(schedule, values):
 def test_comes_back_equal_from_json(schedule, values):
     saved = json.dumps(keras.saving.serialize_keras_object(schedule))
     again = keras.saving.deserialize_keras_object(json.loads(saved))
-    assert (
-        schedules.values(again, 20).tolist() == schedules.values(schedule, 20).tolist()
-    )
+    assert schedules.values(again, 20).tolist() == schedules.values(schedule, 20).tolist()
     if "Decay object" not in repr(schedule):  # Stock schedules compare by identity.
         assert again == schedule
         assert hash(again) == hash(schedule)

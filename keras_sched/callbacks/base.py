@@ -6,7 +6,6 @@ import keras
 from keras import ops
 
 from keras_sched import _fit_loop
-from keras_sched._checks import check
 from keras_sched.hyperparameters import batches_seen, schedule_hyperparameters
 
 

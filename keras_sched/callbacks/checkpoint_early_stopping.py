@@ -177,9 +177,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         if self.monitor not in logs:
             self._add_to_history(epoch, logs)
             self._save(self.last_path, epoch)
-            must = (
-                "in the logs (" + ", ".join(logs) + "); does fit have validation data?"
-            )
+            must = "in the logs (" + ", ".join(logs) + "); does fit have validation data?"
             check(False, self, "monitor", must, self.monitor)
         return float(logs[self.monitor])
 

@@ -82,8 +82,6 @@ class OneCycle(ScheduleCallback):
         if not self.cycle_momentum:
             return driven
         name = momentum_name(optimizer)
-        must = (
-            f"False with {type(optimizer).__name__}, built without a momentum to cycle"
-        )
+        must = f"False with {type(optimizer).__name__}, built without a momentum to cycle"
         check(name, self, "cycle_momentum", must, True)
         return driven | {name: self._momentum(steps)}

@@ -65,9 +65,7 @@ class Cutout(Augmentation):
         check(len(input_shape) == 4, self, "input", "of rank 4", tuple(input_shape))
         height, width = (input_shape[axis] for axis in self._axes())
         fits = self.size <= min(height or self.size, width or self.size)
-        must = (
-            f"at most the side of the images, {(height, width)}, with border='inside'"
-        )
+        must = f"at most the side of the images, {(height, width)}, with border='inside'"
         check(fits or self.border == "clip", self, "size", must, self.size)
 
     def draw(self, images):

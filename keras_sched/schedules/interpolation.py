@@ -56,9 +56,7 @@ def _segments(points, interpolation):
     begin, end = (pairs[0][0] if pairs else points[-1]), points[-1]
     # A jump belongs to its own step; where nothing jumps, so does either side.
     jumps = interpolation == "constant"
-    last_before = [
-        math.ceil(s) - 1 if jumps else math.floor(s) for s, _ in (begin, end)
-    ]
+    last_before = [math.ceil(s) - 1 if jumps else math.floor(s) for s, _ in (begin, end)]
     columns = [
         (-_FOREVER, last_before[0], 0, 0.0, 0.0, begin[1], 0.0),
         *(_segment(*pair, interpolation) for pair in pairs),

@@ -12,9 +12,7 @@ from keras_sched.tfrecord.writer import write_shard
 _SHARD_BYTES = 128 * 2**20
 
 
-def convert(
-    source, directory, *, name=None, split="train", shards=None, overwrite=False
-):
+def convert(source, directory, *, name=None, split="train", shards=None, overwrite=False):
     """Writes a dataset as TFRecord files in a directory that TFDS opens.
 
     Every value comes back as it was: integer scalars are stored as integers, all else as

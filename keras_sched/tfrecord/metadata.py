@@ -64,14 +64,10 @@ class Metadata:
 
     def save(self, directory):
         """Writes the three files, ours last."""
-        _atomic.write_text(
-            directory / "features.json", schema.features_json(self.fields)
-        )
+        _atomic.write_text(directory / "features.json", schema.features_json(self.fields))
         _atomic.write_text(directory / "dataset_info.json", _text(self._dataset_info()))
         content = {"version": _VERSION} | dataclasses.asdict(self)
-        content["splits"] = [
-            dataclasses.asdict(split) for split in self.splits.values()
-        ]
+        content["splits"] = [dataclasses.asdict(split) for split in self.splits.values()]
         _atomic.write_text(directory / _FILE, _text({"keras_sched": content}))
 
     def _dataset_info(self):

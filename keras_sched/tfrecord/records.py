@@ -87,9 +87,7 @@ class Layout:
         own = np.zeros(self.stride, bool)
         own[-_FOOTER:] = True
         for field, offset in zip(self.fields, self.offsets):
-            own[offset : offset + (_VARINT if field.is_integer else field.nbytes)] = (
-                True
-            )
+            own[offset : offset + (_VARINT if field.is_integer else field.nbytes)] = True
         return ~own
 
 
@@ -105,9 +103,7 @@ def masked(crc):
 def to_varints(values):
     """Returns integers as varints of ten bytes each: `(n, 10)`, uint8."""
     words = values.astype("int64").view("uint64")[:, None]
-    groups = (words >> np.arange(0, 70, 7, dtype="uint64").clip(max=63)) & np.uint64(
-        0x7F
-    )
+    groups = (words >> np.arange(0, 70, 7, dtype="uint64").clip(max=63)) & np.uint64(0x7F)
     groups = groups.astype("uint8")
     groups[:, :-1] |= 0x80
     return groups

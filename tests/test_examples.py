@@ -1,0 +1,63 @@
+"""The examples run, and do what they say."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import matplotlib.image
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("quickstart")
+
+
+def command(folder, *arguments):
+    script = EXAMPLES / "quickstart.py"
+    return [sys.executable, str(script), "--directory", str(folder), *arguments]
+
+
+def finish(folder):
+    done = subprocess.run(command(folder), capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_and_kill(folder, line, *arguments):
+    """Starts the quickstart and kills it, by SIGKILL, when it prints `line`."""
+    options = dict(stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with subprocess.Popen(command(folder, *arguments), **options) as process:
+        seen = []
+        for printed in process.stdout:
+            seen.append(printed)
+            if line in printed:
+                process.kill()
+                break
+    return "".join(seen)
+
+
+def test_the_quickstart_killed_and_run_again_goes_on_and_arrives(folder):
+    said = run_and_kill(folder, "epoch  8:")
+    assert re.search(r"train: 1,257 records, 153,354 bytes in 1 file", said)
+    assert re.search(r"suggests 0\.\d+", said)
+    said = finish(folder)
+    assert re.search(r"goes on with epoch (8|9) of 20", said)
+    assert "epoch  7:" not in said
+    assert float(re.search(r"test accuracy ([\d.]+)%", said)[1]) >= 98
+    for name in ("learning_rate", "one_cycle", "history"):
+        picture = matplotlib.image.imread(folder / f"{name}.png")
+        assert picture.shape[0] >= 400
+        assert picture.std() > 0.05
+    assert str(folder / "checkpoints" / "best.keras") in said
+
+
+def test_the_quickstart_that_is_done_says_so_and_fresh_starts_over(folder):
+    said = finish(folder)
+    assert "all epochs done" in said
+    assert "epoch 20:" not in said
+    assert "--fresh starts over" in said
+    assert "epoch  1:" in run_and_kill(folder, "epoch  1:", "--fresh")
