@@ -5,7 +5,7 @@ import os
 import pathlib
 import shutil
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import matplotlib
@@ -63,7 +63,8 @@ def block(filters):
 def find_rate(model, records, path):
     if not path.exists():
         data = tfrecord.load(records, batch_size=BATCH_SIZE, shuffle=True, seed=SEED)
-        keras_sched.find_learning_rate(model, data).to_csv(path)
+        curve = keras_sched.find_learning_rate(model, data, shuffle=False)
+        curve.to_csv(path)
     return keras_sched.LearningRateCurve.from_csv(path)
 
 
@@ -80,6 +81,7 @@ def train(model, records, rate, directory):
         data,
         validation_data=tfrecord.load(records, "validation", batch_size=180),
         epochs=EPOCHS,
+        shuffle=False,  # The data are shuffled already.
         verbose=0,
         callbacks=[
             callbacks.OneCycle(rate),
@@ -106,6 +108,7 @@ def draw(curve, history, steps, directory):
     cycle = schedules.OneCycle(rate, steps), schedules.OneCycleMomentum(steps)
     for ax, schedule, label in zip(axes, cycle, ("learning rate", "momentum")):
         drawn.append(("one_cycle", plot.schedule(schedule, steps, label=label, ax=ax)))
+        ax.label_outer()
     drawn.append(("history", plot.history(history)[0]))
     pictures = {name: directory / f"{name}.png" for name, _ in drawn}
     for name, ax in drawn:

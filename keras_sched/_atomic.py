@@ -9,6 +9,7 @@ next write of the same name sweeps up.
 import contextlib
 import os
 import pathlib
+import re
 
 
 @contextlib.contextmanager
@@ -22,7 +23,7 @@ def replacing(path, verify=None):
     """
     path = pathlib.Path(path).resolve()
     _sweep(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}~{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         _flush(temporary)
@@ -57,9 +58,10 @@ def _flush(path):
 
 def _sweep(path):
     """Removes what killed processes left of earlier attempts at `path`."""
-    for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):
-        owner = leftover.name.removeprefix(f".{path.stem}.").split(".")[0]
-        if owner.isdigit() and not _alive(int(owner)):
+    name = re.escape(f".{path.stem}~") + "([0-9]{1,9})" + re.escape(f".tmp{path.suffix}")
+    for leftover in path.parent.iterdir():
+        found = re.fullmatch(name, leftover.name)
+        if found and not _alive(int(found[1])):
             leftover.unlink(missing_ok=True)
 
 

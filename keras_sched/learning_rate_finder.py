@@ -73,6 +73,8 @@ def find_learning_rate(
     steps = integer("find_learning_rate", "steps", steps, at_least=2)
     factor = number("find_learning_rate", "divergence_factor", divergence_factor)
     check(factor > 1, "find_learning_rate", "divergence_factor", "above 1", factor)
+    compiled = getattr(model, "compiled", False)
+    check(compiled, "find_learning_rate", "model", "compiled", model)
     sweep = _Sweep(least, most, steps, factor)
     kept = {name: getattr(model, name, None) for name in _ATTRIBUTES}
     chance = _random.state()

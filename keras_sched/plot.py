@@ -35,7 +35,8 @@ def learning_rate_curve(curve, *, ax=None):
     ax.set(xscale="log", xlabel="learning rate (log scale)", ylabel="loss", title=title)
     if len(smoothed):
         margin = 0.1 * np.ptp(smoothed) + 1e-12
-        ax.set_ylim(smoothed.min() - margin, smoothed.max() + margin)
+        lowest = losses[: len(smoothed)].min()
+        ax.set_ylim(lowest - margin, smoothed.max() + margin)
     ax.legend(frameon=False)
     return ax
 
@@ -46,17 +47,17 @@ def schedule(schedule, steps, *, label=None, ax=None):
     Args:
         schedule: A schedule of ours or of Keras, or a number.
         steps: How many steps, counted from 0.
-        label: What the vertical axis is called. `None`: the schedule's class.
+        label: What the vertical axis is called. `None`: the schedule's class, or "value".
         ax: Axes to draw on. `None`: new ones.
 
     Returns:
         The Axes.
     """
     ax = _one(ax)
-    label = label or type(schedule).__name__
+    named = hasattr(schedule, "get_config")
+    label = label or (type(schedule).__name__ if named else "value")
     ax.plot(np.arange(steps), schedules.values(schedule, steps), color=_COLOURS[0])
     ax.set(xlabel="step", ylabel=label)
-    ax.label_outer()
     return ax
 
 
@@ -73,7 +74,13 @@ def history(history, *, ax=None):
     """
     logs = getattr(history, "history", history)
     panels = _panels(logs)
-    check(panels, "plot.history", "history", "of at least one epoch", logs)
+    check(
+        panels and all(logs.values()),
+        "plot.history",
+        "history",
+        "of at least one epoch",
+        logs,
+    )
     axes = np.ravel(_several(len(panels)) if ax is None else ax)
     must = f"{len(panels)} Axes, for {', '.join(panels)}"
     check(len(axes) == len(panels), "plot.history", "ax", must, ax)

@@ -254,6 +254,13 @@ def test_bad_arguments_are_refused_before_anything_runs(arguments, sentence):
         find_learning_rate(None, None, **arguments)
 
 
+def test_a_model_that_is_not_compiled_is_refused():
+    with pytest.raises(
+        ValueError, match="`model` of find_learning_rate must be compiled"
+    ):
+        find_learning_rate(keras.Sequential(), X, Y)
+
+
 def test_a_method_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(ValueError, match="`method` .* must be one of 'steepest'"):
         sigmoid_fall(3e-3, 0.12).suggest("best")

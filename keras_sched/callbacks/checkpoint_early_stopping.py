@@ -31,7 +31,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
 
     Args:
         directory: Folder of the files; made if it is not there.
-        monitor: Name in the epoch's logs.
+        monitor: Name in the logs; every epoch must have it.
         mode: "min", "max", or "auto" to tell from the name.
         min_delta: Smallest change that counts as better. Not negative.
         patience: Epochs without a better value after which training stops. At least 1;

@@ -5,6 +5,8 @@ import abc
 import keras
 from keras import ops
 
+from keras_sched._checks import integer
+
 
 class Augmentation(keras.layers.Layer, abc.ABC):
     """Base of all augmentations: `draw` holds the chance, the rest is exact.
@@ -19,9 +21,9 @@ class Augmentation(keras.layers.Layer, abc.ABC):
         keras.saving.register_keras_serializable("keras_sched")(cls)
 
     def __init__(self, *, seed=None, **kwargs):
-        super().__init__(**kwargs)
-        self.seed = seed
-        self.generator = keras.random.SeedGenerator(seed)
+        super().__init__(autocast=False, **kwargs)
+        self.seed = seed if seed is None else integer(self, "seed", seed)
+        self.generator = keras.random.SeedGenerator(self.seed)
 
     def call(self, images, training=False):
         return self.transform_images(images, self.draw(images)) if training else images
@@ -37,6 +39,7 @@ class Augmentation(keras.layers.Layer, abc.ABC):
             The images, or the pair of images and labels.
         """
         images = ops.convert_to_tensor(images)
+        self.build(tuple(images.shape))
         drawn = self.draw(images)
         changed = self.transform_images(images, drawn)
         return changed if labels is None else (changed, labels)
@@ -51,6 +54,9 @@ class Augmentation(keras.layers.Layer, abc.ABC):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def compute_output_spec(self, images, training=False):
+        return keras.KerasTensor(images.shape, images.dtype)
 
     def save_own_variables(self, store):
         super().save_own_variables(store)

@@ -1,6 +1,7 @@
 """Cutout, after DeVries and Taylor 2017."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_sched._checks import check, integer, number, one_of
@@ -24,13 +25,15 @@ class Cutout(Augmentation):
             the paper. "inside": all of the hole is in the image, whose sides must not be
             smaller.
         seed: Integer, or `None` for another draw in each run.
-        **kwargs: As for any Keras layer. Its `data_format` says where channels are.
+        data_format: "channels_last" or "channels_first". `None`: Keras's setting.
+        **kwargs: As for any Keras layer.
 
     Input: `(batch, height, width, channels)`, or channels first; any dtype.
     Output: The same shape and dtype.
 
     Raises:
-        ValueError: For an argument out of these bounds, or an input of another rank.
+        ValueError: For an argument out of these bounds, an input of another rank, or
+            images whose dtype cannot hold `fill_value`.
 
     >>> image = np.ones((1, 4, 4, 1), "uint8")
     >>> holed = Cutout(2, border="inside", seed=1).augment(image)
@@ -71,7 +74,8 @@ class Cutout(Augmentation):
     def draw(self, images):
         shape = ops.shape(images)
         batch, (height, width) = shape[0], (shape[axis] for axis in self._axes())
-        chances = keras.random.uniform((batch, self.holes, 3), seed=self.generator)
+        shape = (batch, self.holes, 3)
+        chances = keras.random.uniform(shape, dtype="float32", seed=self.generator)
         holed = chances[:, :1, 2] < self.probability
         return {
             "rows": ops.logical_and(
@@ -90,10 +94,22 @@ class Cutout(Augmentation):
         return ops.logical_and(line >= 0, line < self.size)
 
     def transform_images(self, images, drawn):
+        self._check_fill_value(keras.backend.standardize_dtype(images.dtype))
         rows, columns = drawn["rows"][:, :, :, None], drawn["columns"][:, :, None, :]
         mask = ops.any(ops.logical_and(rows, columns), axis=1)
         mask = ops.expand_dims(mask, -1 if self.data_format == "channels_last" else 1)
         return ops.where(mask, ops.cast(self.fill_value, images.dtype), images)
+
+    def _check_fill_value(self, dtype):
+        if "int" in dtype:
+            limits, value = np.iinfo(dtype), self.fill_value
+            fits = value.is_integer() and limits.min <= value <= limits.max
+            check(fits, self, "fill_value", f"an {dtype}, as the images are", value)
+
+    def get_config(self):
+        names = ("size", "fill_value", "holes", "probability", "border", "data_format")
+        config = {name: getattr(self, name) for name in (*names, "seed")}
+        return super().get_config() | config
 
     def _axes(self):
         return (1, 2) if self.data_format == "channels_last" else (2, 3)

@@ -1,5 +1,6 @@
 """Datasets into records: the plan, the files, and what is said of them."""
 
+import dataclasses
 import pathlib
 import re
 
@@ -16,15 +17,17 @@ def convert(source, directory, *, name=None, split="train", shards=None, overwri
     """Writes a dataset as TFRecord files in a directory that TFDS opens.
 
     Every value comes back as it was: integer scalars are stored as integers, all else as
-    raw bytes. Files appear under their names when they are complete, and the split is
-    listed when all of them are; killed half-way, it is not there, and can be converted
-    again. Several splits go into one directory by one call each.
+    raw bytes (of which TFDS 4.9 cannot read arrays of uint32; `load` can). Files appear
+    under their names when they are complete, and the split is listed when all of them
+    are; killed half-way, it is not there, and can be converted again. Several splits go
+    into one directory by one call each.
 
     Args:
         source: Pair `(x, y)` of arrays, or a dict of arrays; all of one length.
-        directory: Folder of the files; made if it is not there.
+        directory: Folder of the files; made if it is not there. One that holds another's
+            dataset is refused.
         name: Name of the dataset for TFDS, a word in snake_case. `None`: the folder's
-            name made one.
+            name, or its parent's if the folder is a version (`cats/1.0.0`).
         split: Name of the split, a word.
         shards: Number of files. `None`: one for each 128 MiB.
         overwrite: Whether a split of this name may be replaced.
@@ -44,22 +47,23 @@ def convert(source, directory, *, name=None, split="train", shards=None, overwri
     arrays, supervised = sources.arrays(source)
     fields = schema.infer(arrays)
     _check_word("split", split)
-    before = metadata.read(directory) if directory.is_dir() else None
+    before = _before(directory)
     if before:
         _check_fits(before, fields, supervised, split, overwrite)
-    name = name or (before.name if before else _word(directory.name))
-    _check_word("name", name)
-    must = f"that of the dataset in the directory, {before.name!r}" if before else ""
-    check(not before or name == before.name, "convert", "name", must, name)
+    name = _check_word("name", name or (before.name if before else _word(directory)))
+    same = before is None or name == before.name
+    must = "that of the dataset in the directory"
+    check(same, "convert", "name", must, name)
     layout, count = Layout(fields), len(next(iter(arrays.values())))
     shards = _count_shards(shards, count, layout.stride)
-    directory.mkdir(parents=True, exist_ok=True)
-    held = metadata.Metadata(
-        name, fields, supervised, dict(before.splits) if before else {}
-    )
-    old = held.splits.pop(split, None)
-    if old:
-        held.save(directory)
+    held = metadata.Metadata(name, fields, supervised, {})
+    if before is None:
+        directory.mkdir(parents=True, exist_ok=True)
+        held.claim(directory)
+    else:
+        held.splits.update(before.splits)
+        if held.splits.pop(split, None):
+            dataclasses.replace(before, splits=held.splits).save(directory)
     files = [
         write_shard(
             directory / f"{name}-{split}.tfrecord-{index:05d}-of-{shards:05d}",
@@ -72,8 +76,22 @@ def convert(source, directory, *, name=None, split="train", shards=None, overwri
     ]
     held.splits[split] = metadata.Split(split, tuple(files))
     held.save(directory)
-    _remove_other_files(directory, old, held.splits[split])
+    _remove_other_files(directory, name, held.splits[split])
     return held.splits[split]
+
+
+def _before(directory):
+    """Returns the metadata of a folder that is ours; refuses one that is another's."""
+    free = directory.is_dir() or not directory.exists()
+    check(free, "convert", "directory", "a folder, or free", str(directory))
+    before = metadata.read(directory)
+    theirs = [
+        n for n in ("dataset_info.json", "features.json") if (directory / n).exists()
+    ]
+    ours = before is not None or not theirs
+    must = f"without a dataset that convert did not write: it has {theirs}"
+    check(ours, "convert", "directory", must, str(directory))
+    return before
 
 
 def _check_fits(before, fields, supervised, split, overwrite):
@@ -89,10 +107,13 @@ def _check_word(name, word):
     plain = isinstance(word, str) and re.fullmatch("[a-z][a-z0-9_]*", word)
     must = "a word of lower-case letters, digits and underscores"
     check(plain, "convert", name, must, word)
+    return word
 
 
-def _word(text):
-    """Returns a folder's name as TFDS would accept it."""
+def _word(directory):
+    """Returns the name TFDS would give a folder, `name/` or `name/1.0.0/`."""
+    versioned = re.fullmatch(r"\d+\.\d+\.\d+", directory.name)
+    text = directory.parent.name if versioned else directory.name
     word = re.sub("[^a-z0-9]+", "_", text.lower()).strip("_")
     return word if word[:1].isalpha() else f"dataset_{word}".rstrip("_")
 
@@ -106,8 +127,9 @@ def _count_shards(shards, count, stride):
     return shards
 
 
-def _remove_other_files(directory, old, new):
-    kept = {shard.file for shard in new.shards}
-    for shard in old.shards if old else ():
-        if shard.file not in kept:
-            _atomic.remove(directory / shard.file)
+def _remove_other_files(directory, name, split):
+    """Removes what an earlier conversion of the split left under other names."""
+    kept = {shard.file for shard in split.shards}
+    for path in directory.glob(f"{name}-{split.name}.tfrecord-*-of-*"):
+        if path.name not in kept:
+            _atomic.remove(path)

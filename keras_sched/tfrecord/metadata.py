@@ -66,6 +66,10 @@ class Metadata:
         """Writes the three files, ours last."""
         _atomic.write_text(directory / "features.json", schema.features_json(self.fields))
         _atomic.write_text(directory / "dataset_info.json", _text(self._dataset_info()))
+        self.claim(directory)
+
+    def claim(self, directory):
+        """Writes our file alone, which says that the folder is ours."""
         content = {"version": _VERSION} | dataclasses.asdict(self)
         content["splits"] = [dataclasses.asdict(split) for split in self.splits.values()]
         _atomic.write_text(directory / _FILE, _text({"keras_sched": content}))
@@ -101,18 +105,18 @@ def read(directory):
     path = pathlib.Path(directory) / _FILE
     if not path.exists():
         return None
+    known = f"of version {_VERSION}, the one this release of keras_sched knows"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))["keras_sched"]
+        version = content["version"]
+        check(version == _VERSION, "tfrecord", "directory", known, version)
         fields = tuple(_field(field) for field in content["fields"])
         splits = {entry["name"]: _split(entry) for entry in content["splits"]}
         supervised = content["supervised"] and tuple(content["supervised"])
-        version, name = content["version"], content["name"]
-    except (KeyError, TypeError, ValueError) as error:
+        return Metadata(content["name"], fields, supervised, splits)
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
         must = f"readable, but {_FILE} is not what convert writes ({error!r})"
         check(False, "tfrecord", "directory", must, str(directory))
-    known = f"of version {_VERSION}, the one this release of keras_sched knows"
-    check(version == _VERSION, "tfrecord", "directory", known, version)
-    return Metadata(name, fields, supervised, splits)
 
 
 def _field(entry):

@@ -28,6 +28,7 @@ def load(
     Its length is known, so that `fit` shows how far it is. The shuffle is of the whole
     split, without a buffer, and differs from pass to pass: the order is a function of
     `(seed, pass)`. Each record is checked against its checksum when it is first read.
+    (`fit(..., shuffle=False)` saves Keras's warning that it will not shuffle a dataset.)
 
     Args:
         directory: What `convert` was given.
@@ -59,12 +60,14 @@ def load(
     records = _Records(pathlib.Path(directory).expanduser().absolute(), split)
     if batch_size is not None:
         integer("load", "batch_size", batch_size, at_least=1)
+    must = "False where there are no batches"
+    check(batch_size or not drop_remainder, "load", "drop_remainder", must, True)
     if seed is not None:
         integer("load", "seed", seed)
     passes = itertools.count(integer("load", "epoch", epoch))
     size = batch_size or _UNBATCHED_READ
     full, rest = divmod(records.count, size)
-    steps = full + (rest > 0 and not (drop_remainder and batch_size))
+    steps = full + (rest > 0 and not drop_remainder)
     must = f"at most the number of records, {records.count}, with drop_remainder"
     check(steps, "load", "batch_size", must, batch_size)
     if shuffle and seed is None:
@@ -103,8 +106,8 @@ class _Records:
         written = "a folder that convert wrote (there is no metadata.json in it)"
         check(self.metadata, "load", "directory", written, str(directory))
         splits = self.metadata.splits
-        must = f"one of {sorted(splits)}, which {directory} has"
-        check(split in splits, "load", "split", must, split)
+        must = f"one of {sorted(splits)}, which {directory} has; was convert broken off?"
+        check(split in list(splits), "load", "split", must, split)
         self.layout, self.shards = Layout(self.metadata.fields), splits[split].shards
         self.ends = np.cumsum([shard.records for shard in self.shards])
         self.count = int(self.ends[-1])

@@ -79,7 +79,7 @@ class Layout:
         framed = (block[:, shared] == self.template[shared]).all(axis=1)
         sound = block.view(self.dtype)[:, 0]["crc"] == self.checksums(block)
         found = np.where(sound, "", "the payload does not match its checksum")
-        return np.where(framed, found, "the framing is not that of the first record")
+        return np.where(framed, found, "the framing is not what the fields call for")
 
     @functools.cached_property
     def _shared(self):

@@ -45,6 +45,7 @@ class Field:
 
 
 _INT64_HOLDS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
+_DTYPES = (*_INT64_HOLDS, "uint64", "float16", "float32", "float64", "bool")
 
 
 def infer(arrays):
@@ -54,19 +55,22 @@ def infer(arrays):
         ValueError: For what is not an array of numbers, or arrays of unequal length.
     """
     check(arrays, "convert", "source", "at least one array", arrays)
+    for name, array in arrays.items():
+        _check_field(name, array)
     lengths = {name: len(array) for name, array in arrays.items()}
     equal = len(set(lengths.values())) == 1 and min(lengths.values()) > 0
     check(equal, "convert", "source", "arrays of one length, not empty", lengths)
-    return tuple(_field(name, arrays[name]) for name in sorted(arrays))
+    names = sorted(arrays)
+    return tuple(Field(n, arrays[n].dtype.name, arrays[n].shape[1:]) for n in names)
 
 
-def _field(name, array):
-    plain = array.dtype.kind in "biuf" and array.dtype.isnative
-    must = "arrays of integers, floats or booleans in native byte order"
-    check(plain, "convert", "source", must, {name: array.dtype})
+def _check_field(name, array):
     usable = isinstance(name, str) and name and "/" not in name
     check(usable, "convert", "source", "named by strings without a slash", name)
-    return Field(name, array.dtype.name, array.shape[1:])
+    known = array.dtype.name in _DTYPES and array.dtype.isnative
+    must = "arrays of integers, floats or booleans, 64 bits at most, in native byte order"
+    check(known, "convert", "source", must, {name: array.dtype})
+    check(array.ndim, "convert", "source", "arrays of at least one axis", {name: array})
 
 
 def features_json(fields):

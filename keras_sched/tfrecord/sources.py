@@ -13,11 +13,17 @@ def arrays(source):
             rank 4) or "features", and "label".
     """
     if isinstance(source, dict):
-        return {name: np.asarray(array) for name, array in source.items()}, None
+        return {name: _array(array) for name, array in source.items()}, None
     pair = isinstance(source, (tuple, list)) and len(source) == 2
     must = "a dict of arrays or a pair (x, y) of arrays"
     check(pair, "convert", "source", must, type(source).__name__)
-    x, y = (np.asarray(array) for array in source)
-    check(x.ndim and y.ndim, "convert", "source", must, source)
+    x, y = map(_array, source)
     name = "image" if x.ndim == 4 else "features"
     return {name: x, "label": y}, (name, "label")
+
+
+def _array(array):
+    try:
+        return np.asarray(array)
+    except ValueError as error:
+        check(False, "convert", "source", "arrays of fixed shape", str(error))

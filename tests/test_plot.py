@@ -1,0 +1,263 @@
+"""What is on the Axes afterwards, and what must not have happened on the way."""
+
+import sys
+
+import keras
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from keras_sched import LearningRateCurve, plot, schedules
+
+matplotlib.use("Agg")
+
+RATES = np.geomspace(1e-6, 1.0, 121)
+FALL = 1 / (1 + (RATES / 1e-3) ** 1.5)
+FALLING = LearningRateCurve(RATES, 2 * FALL, "finished")
+FLAT = LearningRateCurve(RATES, np.full(121, 0.7), "finished")
+LOGS = {
+    "accuracy": [0.2, 0.4, 0.5],
+    "loss": [3.0, 2.0, 1.5],
+    "val_accuracy": [0.1, 0.3, 0.2],
+    "val_loss": [3.5, 2.5, 2.75],
+    "learning_rate": [0.1, 0.1, 0.01],
+    "momentum": [0.9, 0.8, 0.9],
+}
+PICTURES = {
+    "learning_rate_curve": lambda ax=None: plot.learning_rate_curve(FALLING, ax=ax),
+    "schedule": lambda ax=None: plot.schedule(0.5, 3, ax=ax),
+    "history": lambda ax=None: plot.history({"loss": [2.0, 1.0]}, ax=ax),
+}
+every = pytest.mark.parametrize("picture", PICTURES.values(), ids=PICTURES)
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+@every
+def test_draws_on_the_axes_it_is_given_and_returns_them(picture):
+    _, (left, right) = plt.subplots(1, 2)
+    assert np.ravel(picture(ax=right)).tolist() == [right]
+    assert right.lines
+    assert not left.lines
+    assert len(plt.get_fignums()) == 1
+
+
+@every
+def test_makes_axes_when_it_is_given_none(picture):
+    axes = np.ravel(picture())
+    assert [axis.figure.number for axis in axes] == plt.get_fignums()
+
+
+@every
+def test_names_both_axes(picture):
+    (ax,) = np.ravel(picture())
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+
+
+@every
+def test_shows_nothing(picture, monkeypatch):
+    monkeypatch.setattr(plt, "show", _refuse)
+    monkeypatch.setattr(matplotlib.figure.Figure, "show", _refuse)
+    picture()
+
+
+@every
+def test_leaves_the_settings_of_matplotlib(picture):
+    before = dict(matplotlib.rcParams)
+    picture()
+    assert dict(matplotlib.rcParams) == before
+
+
+@every
+def test_can_be_written_to_a_file(picture, tmp_path):
+    (ax,) = np.ravel(picture())
+    ax.figure.savefig(tmp_path / "picture.svg")
+    assert ax.get_ylabel() in (tmp_path / "picture.svg").read_text("utf-8")
+
+
+@every
+def test_names_the_extra_to_install_where_matplotlib_is_missing(picture, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras_sched\[plot\]'"):
+        picture()
+
+
+def test_curve_shows_the_losses_at_their_rates():
+    line = _line(plot.learning_rate_curve(FALLING), "batch loss")
+    assert np.array_equal(line.get_xdata(), RATES)
+    assert np.array_equal(line.get_ydata(), 2 * FALL)
+
+
+def test_curve_shows_the_smoothed_losses_at_the_same_rates():
+    line = _line(plot.learning_rate_curve(FALLING), "smoothed")
+    assert np.array_equal(line.get_xdata(), RATES)
+    assert line.get_ydata() == pytest.approx(2 * FALL, abs=0.1)
+
+
+def test_curve_has_a_logarithmic_axis_of_rates():
+    ax = plot.learning_rate_curve(FALLING)
+    assert ax.get_xscale() == "log"
+    assert ax.get_yscale() == "linear"
+    assert ax.get_xlabel() == "learning rate (log scale)"
+    assert ax.get_ylabel() == "loss"
+
+
+def test_curve_marks_the_suggestion_on_the_axis_and_on_the_curve():
+    ax = plot.learning_rate_curve(FALLING)
+    rates = [list(line.get_xdata()) for line in ax.lines]
+    assert rates.count([FALLING.suggest()] * 2) == 1
+    marker = _line(ax, f"steepest: {FALLING.suggest():.2g}")
+    assert marker.get_xdata() == [FALLING.suggest()]
+    assert marker.get_ydata() == pytest.approx([1.0], abs=0.1)
+
+
+def test_curve_says_the_suggestion_in_its_title():
+    title = plot.learning_rate_curve(FALLING).get_title()
+    assert float(title.removeprefix("suggested rate: ")) == pytest.approx(1e-3, rel=0.1)
+
+
+def test_curve_without_a_suggestion_says_why_and_marks_nothing():
+    ax = plot.learning_rate_curve(FLAT)
+    assert ax.get_title() == f"no suggestion ({FLAT.reason})"
+    assert _labels(ax) == ["batch loss", "smoothed"]
+
+
+def test_curve_shows_only_what_is_finite_as_smoothed():
+    losses = np.where(RATES > 0.5, np.nan, 2 * FALL)
+    finite = int(np.sum(RATES <= 0.5))
+    ax = plot.learning_rate_curve(LearningRateCurve(RATES, losses, "not finite"))
+    assert len(_line(ax, "batch loss").get_xdata()) == 121
+    assert np.array_equal(_line(ax, "smoothed").get_xdata(), RATES[:finite])
+
+
+def test_curve_is_not_squeezed_by_the_losses_that_shoot_up():
+    losses = np.where(RATES > 0.5, 1e6, 2 * FALL)
+    ax = plot.learning_rate_curve(LearningRateCurve(RATES, losses, "diverged"))
+    bottom, top = ax.get_ylim()
+    assert bottom < 0.1
+    assert 2 < top < 6
+
+
+@pytest.mark.parametrize("losses", [[], [np.nan]])
+def test_curve_without_any_loss_is_still_a_picture(losses):
+    rates = np.geomspace(1e-3, 1, len(losses))
+    ax = plot.learning_rate_curve(LearningRateCurve(rates, np.array(losses), "x"))
+    ax.figure.canvas.draw()
+    assert ax.get_title().startswith("no suggestion (too few points")
+
+
+def test_curve_plots_itself():
+    ax = plt.figure().subplots()
+    assert FALLING.plot(ax) is ax
+    assert np.array_equal(_line(ax, "batch loss").get_xdata(), RATES)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"),
+    [
+        (schedules.StepDecay(0.5, 0.5, 2), [0.5, 0.5, 0.25, 0.25, 0.125]),
+        (keras.optimizers.schedules.PolynomialDecay(4, 4, 0), [4, 3, 2, 1, 0]),
+        (0.25, [0.25] * 5),
+    ],
+    ids=["ours", "stock", "number"],
+)
+def test_schedule_shows_its_value_at_each_step(schedule, values):
+    (line,) = plot.schedule(schedule, 5).lines
+    assert line.get_xdata().tolist() == [0, 1, 2, 3, 4]
+    assert line.get_ydata().tolist() == values
+
+
+def test_schedule_names_its_axes():
+    ax = plot.schedule(schedules.StepDecay(0.5, 0.5, 2), 5)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("step", "StepDecay")
+    assert plot.schedule(0.5, 5, label="momentum").get_ylabel() == "momentum"
+
+
+def test_history_has_a_panel_for_the_loss_each_metric_and_each_rate():
+    axes = plot.history(LOGS)
+    titles = [ax.get_ylabel() for ax in axes]
+    assert titles == ["loss", "accuracy", "learning_rate", "momentum"]
+    assert [ax.get_xlabel() for ax in axes] == ["", "", "", "epoch"]
+
+
+def test_history_shows_each_value_at_its_epoch_counted_from_one():
+    shown = {}
+    for ax in plot.history(LOGS):
+        for line in ax.lines:
+            assert line.get_xdata().tolist() == [1, 2, 3]
+            shown[line.get_label()] = list(line.get_ydata())
+    assert shown == LOGS
+
+
+def test_history_puts_validation_beside_training_and_tells_them_apart():
+    loss, accuracy, rate, _ = plot.history(LOGS)
+    assert _legend(loss) == ["loss", "val_loss"]
+    assert _legend(accuracy) == ["accuracy", "val_accuracy"]
+    assert len({line.get_color() for line in loss.lines}) == 2
+    assert rate.get_legend() is None
+
+
+def test_history_without_validation_has_one_line_a_panel():
+    logs = {"loss": [2.0], "mae": [1.0], "learning_rate": [0.1]}
+    axes = plot.history(logs)
+    assert [_labels(ax) for ax in axes] == [["loss"], ["mae"], ["learning_rate"]]
+
+
+def test_history_takes_what_fit_returned():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    history = model.fit(np.ones((4, 1)), np.ones((4, 1)), epochs=2, verbose=0)
+    (ax,) = plot.history(history)
+    assert list(_line(ax, "loss").get_ydata()) == history.history["loss"]
+
+
+def test_history_marks_whole_epochs_only():
+    axes = plot.history({"loss": [2.0, 1.0]})
+    assert all(float(tick).is_integer() for tick in axes[0].get_xticks())
+
+
+def test_history_draws_on_a_grid_of_axes_row_by_row():
+    _, grid = plt.subplots(2, 2)
+    axes = plot.history(LOGS, ax=grid)
+    assert axes.tolist() == grid.ravel().tolist()
+    assert [ax.get_ylabel() for ax in grid[1]] == ["learning_rate", "momentum"]
+
+
+def test_history_refuses_another_number_of_axes_in_one_sentence():
+    _, pair = plt.subplots(2)
+    sentence = (
+        r"^`ax` of plot\.history must be 4 Axes, "
+        r"for loss, accuracy, learning_rate, momentum\. Received: ax="
+    )
+    with pytest.raises(ValueError, match=sentence):
+        plot.history(LOGS, ax=pair)
+    assert not any(ax.lines for ax in pair)
+
+
+def test_history_refuses_a_history_of_nothing():
+    with pytest.raises(ValueError, match=r"^`history` of plot\.history must be of"):
+        plot.history(keras.callbacks.History())
+
+
+def _refuse(*args, **kwargs):
+    raise AssertionError("A picture was shown.")
+
+
+def _line(ax, label):
+    (line,) = (line for line in ax.lines if line.get_label() == label)
+    return line
+
+
+def _labels(ax):
+    return [line.get_label() for line in ax.lines]
+
+
+def _legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
