@@ -134,7 +134,7 @@ def _check_schedulable(optimizer, name, schedule):
 
 
 def _constant(value):
-    return lambda step: ops.full_like(step, value, dtype="float32")
+    return lambda step: ops.convert_to_tensor(value, dtype="float32")
 
 
 class _Driver:
@@ -168,9 +168,11 @@ class _Driver:
                 setattr(self.optimizer, name, value)
 
     def value(self, name):
-        step = ops.convert_to_tensor(self.optimizer._iterations)
-        value = self.schedules[name](step + self.offsets[name])
-        return float(value) if keras.backend.backend() == "torch" else value
+        schedule, offset = self.schedules[name], self.offsets[name]
+        if keras.backend.backend() == "torch":
+            with keras.device("cpu"):
+                return float(schedule(batches_seen(self.optimizer) + offset))
+        return schedule(ops.convert_to_tensor(self.optimizer._iterations) + offset)
 
     def learning_rate(self):
         if "learning_rate" not in self.schedules:

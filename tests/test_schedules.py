@@ -66,7 +66,8 @@ ROWS = [
     ),
     (Piecewise([(5, 0.3)]), {0: 0.3, 5: 0.3, 6: 0.3}),
 ]
-every = pytest.mark.parametrize("schedule, values", ROWS, ids=str)
+IDS = [f"{type(schedule).__name__}-{row}" for row, (schedule, _) in enumerate(ROWS)]
+every = pytest.mark.parametrize("schedule, values", ROWS, ids=IDS)
 
 
 @every

@@ -9,6 +9,7 @@ from keras import ops
 
 INTERPOLATIONS = ("linear", "cosine", "constant")
 _FOREVER = 2**31 - 1
+_LOOKED_UP = 2**18
 
 
 def interpolate(points, interpolation, step):
@@ -19,6 +20,10 @@ def interpolate(points, interpolation, step):
     in integers: the result is right to a few ulp of the *value*, be it a millionth
     of the peak, and at any step.
 
+    This runs at every step of training. A path that is not too long is therefore
+    worked out beforehand and looked up: as arithmetic on scalars, one cycle of rate
+    and momentum costs JAX on a CPU some 17 microseconds a step, looked up, some 3.
+
     Args:
         points: Tuple of `(step, value)`. Steps may be fractions, as the ends of
             PyTorch's phases are; a segment that does not go forward is passed over.
@@ -26,28 +31,44 @@ def interpolate(points, interpolation, step):
             (each value holds until the next point).
         step: Integer tensor.
     """
-    table = _segments(points, interpolation)
+    length = max(0, math.ceil(points[-1][0])) + 2
+    if length <= _LOOKED_UP:
+        step = ops.clip(step, 0, length - 1)
+        table = ops.convert_to_tensor(_table(points, interpolation, length))
+        if len(step.shape):
+            return ops.take(table, step)
+        return ops.reshape(ops.slice(table, (step,), (1,)), ())
+    segments = _segments(points, interpolation)
     step = ops.expand_dims(step, -1) if len(step.shape) else step
-    starts, ends, anchors = (ops.cast(row, step.dtype) for row in table.steps)
-    scale, offset, low, rise = map(ops.convert_to_tensor, table.values)
-    part = ops.cast(step - anchors, "float32") * scale
-    if table.values[1].any():
-        part = part + offset
+    starts, ends, anchors = (ops.cast(row, step.dtype) for row in segments.steps)
+    values = segments.values.astype("float32")
+    scale, offset, low, rise = map(ops.convert_to_tensor, values)
+    part = ops.cast(step - anchors, "float32") * scale + offset
     if interpolation == "cosine":
         part = ops.square(ops.sin(part))
     here = ops.logical_and(step > starts, step <= ends)
     return ops.sum(ops.where(here, part * rise + low, 0.0), axis=-1)
 
 
-class _Segments(NamedTuple):
-    """One column a segment: all are evaluated at once, and one is taken.
+@functools.lru_cache(maxsize=64)
+def _table(points, interpolation, length):
+    """Returns the values at the first steps, worked out in float64."""
+    segments = _segments(points, interpolation)
+    _, ends, anchors = segments.steps
+    scale, offset, low, rise = segments.values
+    steps = np.arange(length)
+    index = np.searchsorted(ends, steps)
+    part = (steps - anchors[index]) * scale[index] + offset[index]
+    if interpolation == "cosine":
+        part = np.sin(part) ** 2
+    return (part * rise[index] + low[index]).astype("float32")
 
-    That is a dozen operations on a few numbers, however many points there are; to
-    look up the segment first would be twice as many, and they run at every step.
-    """
+
+class _Segments(NamedTuple):
+    """One column a segment, the first and the last without an end."""
 
     steps: np.ndarray  # int32 rows: last step before it, last step in it, anchor
-    values: np.ndarray  # float32 rows: scale, offset, low, rise
+    values: np.ndarray  # float64 rows: scale, offset, low, rise
 
 
 @functools.lru_cache
@@ -63,7 +84,7 @@ def _segments(points, interpolation):
         (last_before[1], _FOREVER, 0, 0.0, 0.0, end[1], 0.0),
     ]
     table = np.array(columns).T
-    return _Segments(table[:3].astype("int32"), table[3:].astype("float32"))
+    return _Segments(table[:3].astype("int32"), table[3:])
 
 
 def _segment(start, end, interpolation):
