@@ -27,7 +27,7 @@ def _compile_anew(model):
     """Returns a training function that has not been traced.
 
     `jax.jit` takes equal functions for one, and a model's `train_step` is equal to
-    itself: without a new name for it, the old trace would be used again.
+    itself: without a new name for it, the trace that is kept would be used again.
     """
     plain, had = model.train_step, "train_step" in vars(model)
     model.train_function, model.train_step = None, lambda *args: plain(*args)
