@@ -291,6 +291,7 @@ REFUSED = [
         lambda: Piecewise([(0, math.inf)]),
         "`points` of Piecewise must be a finite number",
     ),
+    (lambda: OneCycle(1, 10)(2.5), "`step` of OneCycle must be an integer"),
     (lambda: schedules.values(None, 3), "`schedule` of values must be a finite number"),
     (
         lambda: schedules.values(1, -1),

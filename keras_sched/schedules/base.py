@@ -33,7 +33,10 @@ class Schedule(StockSchedule, abc.ABC):
         self.validate()
 
     def __call__(self, step):
-        return self.value(ops.convert_to_tensor(step))
+        tensor = ops.convert_to_tensor(step)
+        whole = "int" in keras.backend.standardize_dtype(tensor.dtype)
+        check(whole, self, "step", "an integer, or integers", step)
+        return self.value(tensor)
 
     @abc.abstractmethod
     def validate(self):
