@@ -14,8 +14,6 @@ import numpy as np
 
 from keras_sched import callbacks, layers, tfrecord
 
-folder, where = pathlib.Path(sys.argv[1]), "".join(sys.argv[2:])
-
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -35,7 +33,7 @@ def die_at_rename(number, replace=os.replace):
     os.replace = lambda *names: die() if next(calls) == number else replace(*names)
 
 
-def main():
+def main(folder, where):
     images = np.random.default_rng(0).integers(0, 255, (96, 6, 6, 1), "uint8")
     labels = (images.mean((1, 2, 3)) > 127).astype("int64")
     records = folder / "records"
@@ -75,4 +73,5 @@ def main():
     np.savez(folder / "end.npz", *arrays, *history.history.values())
 
 
-main()
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]), "".join(sys.argv[2:]))

@@ -11,14 +11,21 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+import keras_sched
 from keras_sched import _atomic, tfrecord
 
-# Forks for some torn writes, and for each event on the disk to be killed at it.
-# The numpy backend leaves TensorFlow, whose threads no fork should meet, unloaded.
+# Forks for some torn writes, and for each event on the disk to be killed at it. The
+# package is entered by its part, so that TensorFlow, whose threads no fork should meet,
+# is not loaded.
 KILLER = """
-import itertools, os, pathlib, resource, signal, sys
+import itertools, os, pathlib, resource, signal, sys, types
 import numpy as np
+
+package = sys.modules["keras_sched"] = types.ModuleType("keras_sched")
+package.__path__ = [sys.argv[2]]
 from keras_sched import tfrecord
+
+assert "keras" not in sys.modules
 
 
 def convert(directory, first):
@@ -68,10 +75,9 @@ for name in "fresh", "overwrite":
 def left(tmp_path_factory):
     """Returns the folder of what the killed left, and of one that was not killed."""
     root = tmp_path_factory.mktemp("killed")
-    environment = os.environ | {"KERAS_BACKEND": "numpy"}
-    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    command = [sys.executable, "-c", KILLER, str(root)]
-    subprocess.run(command, env=environment, check=True, timeout=120)
+    package = os.path.dirname(keras_sched.__file__)
+    command = [sys.executable, "-c", KILLER, str(root), package]
+    subprocess.run(command, check=True, timeout=120)
     return root
 
 
