@@ -37,6 +37,7 @@ setup(
         "test": TEST,
         "all": [*BEAM, *BACKENDS, *TEST],
     },
+    entry_points={"console_scripts": ["keras-sched = keras_sched.__main__:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Developers",

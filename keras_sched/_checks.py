@@ -32,3 +32,24 @@ def one_of(owner, name, value, allowed):
     must = "one of " + ", ".join(repr(choice) for choice in allowed)
     check(value in allowed, owner, name, must, value)
     return value
+
+
+def at_least(owner, bound, *names):
+    """Refuses attributes of `owner` below `bound`."""
+    for name in names:
+        value = getattr(owner, name)
+        check(value >= bound, owner, name, f"at least {bound:g}", value)
+
+
+def share(owner, *names):
+    """Refuses attributes of `owner` that are not above 0 and at most 1."""
+    for name in names:
+        value = getattr(owner, name)
+        check(0 < value <= 1, owner, name, "above 0 and at most 1", value)
+
+
+def above(owner, bound, *names):
+    """Refuses attributes of `owner` that are not above `bound`."""
+    for name in names:
+        value = getattr(owner, name)
+        check(value > bound, owner, name, f"above {bound:g}", value)

@@ -1,14 +1,20 @@
 """Pictures. Each takes Axes to draw on, returns those it drew on, and shows nothing."""
 
+import pathlib
+
 import numpy as np
 
-from keras_sched import schedules
-from keras_sched._checks import check
+from keras_sched import _atomic, schedules
+from keras_sched._checks import check, integer
+from keras_sched.schedules.fields import rate
+from keras_sched.schedules.lengths import extent
 
-__all__ = ["history", "learning_rate_curve", "schedule"]
+__all__ = ["history", "learning_rate_curve", "save", "schedule"]
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_LINES = ("-", "--", ":", "-.")
+_POINTS = 4001
 
 
 def learning_rate_curve(curve, *, ax=None):
@@ -41,23 +47,42 @@ def learning_rate_curve(curve, *, ax=None):
     return ax
 
 
-def schedule(schedule, steps, *, label=None, ax=None):
-    """Draws a schedule over steps.
+def schedule(schedule, steps=None, *, label=None, ax=None):
+    """Draws a schedule over steps, or several in one picture.
 
     Args:
-        schedule: A schedule of ours or of Keras, or a number.
-        steps: How many steps, counted from 0.
+        schedule: A schedule of ours or of Keras, or a number. Several: a list of them, or
+            a dict by what each is called in the legend.
+        steps: How many steps, counted from 0. `None`: past the end of the longest, or a
+            few periods of what has no end.
         label: What the vertical axis is called. `None`: the schedule's class, or "value".
         ax: Axes to draw on. `None`: new ones.
 
     Returns:
         The Axes.
+
+    Raises:
+        ValueError: For something else than schedules, or none of them.
     """
+    named = _named(schedule)
+    for each in named.values():
+        rate("plot.schedule", "schedule", each)
+    check(named, "plot.schedule", "schedule", "at least one", schedule)
+    if steps is None:
+        steps = max(extent(each) for each in named.values())
+    steps = integer("plot.schedule", "steps", steps, at_least=1)
+    at = np.unique(np.linspace(0, steps - 1, _POINTS).astype("int64"))
     ax = _one(ax)
-    named = hasattr(schedule, "get_config")
-    label = label or (type(schedule).__name__ if named else "value")
-    ax.plot(np.arange(steps), schedules.values(schedule, steps), color=_COLOURS[0])
+    for place, (name, each) in enumerate(named.items()):
+        again, colour = divmod(place, len(_COLOURS))
+        style = dict(color=_COLOURS[colour], linestyle=_LINES[again % len(_LINES)])
+        ax.plot(at, schedules.values(each, at), label=name, **style)
+    if label is None:
+        label = "value" if len(named) > 1 else next(iter(named))
     ax.set(xlabel="step", ylabel=label)
+    if len(named) > 1:
+        above = dict(loc="lower left", bbox_to_anchor=(0, 1))
+        ax.legend(frameon=False, **above)
     return ax
 
 
@@ -97,6 +122,26 @@ def history(history, *, ax=None):
     return axes
 
 
+def save(axes, path, *, dpi=120):
+    """Writes the figure that Axes are on, whole or not at all.
+
+    Args:
+        axes: Axes, or an array of them, of one figure.
+        path: File to write; its ending says the kind (.png, .svg, .pdf, ...).
+        dpi: Pixels to the inch.
+
+    Raises:
+        ValueError: For an ending that matplotlib does not write.
+    """
+    figure = np.ravel(axes)[0].figure
+    path = pathlib.Path(path)
+    kinds = figure.canvas.get_supported_filetypes()
+    must = "a file ending in " + ", ".join(f".{kind}" for kind in sorted(kinds))
+    check(path.suffix[1:].lower() in kinds, "plot.save", "path", must, str(path))
+    with _atomic.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=dpi)
+
+
 def _panels(logs):
     """Returns the names to draw on each panel, by the panel's title."""
     metrics = [name for name in logs if f"val_{name}" in logs or name == "loss"]
@@ -105,6 +150,20 @@ def _panels(logs):
     single = {name: [name] for name in logs if name not in shown}
     loss = {"loss": paired.pop("loss")} if "loss" in paired else {}
     return loss | paired | single
+
+
+def _named(given):
+    """Returns schedules by name: of the class, or in full where classes repeat."""
+    if isinstance(given, dict):
+        return given
+    several = list(given) if isinstance(given, (list, tuple)) else [given]
+    kinds = [_kind(each) for each in several]
+    unique = len(set(kinds)) == len(kinds)
+    return dict(zip(kinds if unique else map(repr, several), several))
+
+
+def _kind(schedule):
+    return type(schedule).__name__ if hasattr(schedule, "get_config") else "value"
 
 
 def _one(ax):

@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "hyperparameters": FOUNDATION,
     "layers": FOUNDATION,
     "tfrecord": FOUNDATION,
-    "plot": {"_checks", "schedules"},
+    "plot": {"_atomic", "_checks", "schedules"},
+    "__main__": {"plot", "schedules"},
     "learning_rate_finder": FOUNDATION | {"_fit_loop", "hyperparameters", "plot"},
     "callbacks": FOUNDATION | {"_fit_loop", "hyperparameters", "schedules"},
     "__init__": {
@@ -88,9 +89,9 @@ def test_private_names_of_keras_are_in_two_places_only():
 
 
 def test_only_atomic_writes_files():
-    writes = re.compile(r"write_text\(|write_bytes\(|os\.replace|\"w[bt]?\"")
+    writes = re.compile(r"write_text\(|write_bytes\(|os\.replace|savefig|\"w[bt]?\"")
     users = {part(path) for path in SOURCES if writes.search(path.read_text())}
-    assert users <= {"_atomic", "learning_rate_finder", "tfrecord"}
+    assert users <= {"_atomic", "learning_rate_finder", "plot", "tfrecord"}
     for path in SOURCES:
         if part(path) != "_atomic" and writes.search(path.read_text()):
             assert "_atomic." in path.read_text(), path
@@ -119,10 +120,19 @@ MODULES = [
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_all_is_what_the_module_offers(module):
     tree = ast.parse(pathlib.Path(module.__file__).read_text())
-    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     offered = {alias.asname or alias.name for node in nodes for alias in node.names}
     assert set(module.__all__) == offered
     assert module.__all__ == sorted(module.__all__)
+
+
+@pytest.mark.parametrize("folder", ["callbacks", "layers", "schedules"])
+def test_every_class_with_a_file_is_offered(folder):
+    offered = getattr(keras_sched, folder).__all__
+    for path in (PACKAGE / folder).glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and path.stem != "base":
+                assert node.name.startswith("_") or node.name in offered, path
 
 
 def public_classes():
@@ -136,6 +146,15 @@ def public_classes():
 @pytest.mark.parametrize("name", public_classes())
 def test_the_readme_names_every_public_name(name):
     assert f"`{name}" in (ROOT / "README.md").read_text()
+
+
+def test_the_picture_of_all_schedules_and_the_changelog_leave_none_out():
+    readme = (ROOT / "README.md").read_text()
+    table = readme.split("## Which schedule?")[1].split("\n## ")[0]
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    for name in set(keras_sched.schedules.__all__) - {"Schedule", "parse", "values"}:
+        assert re.search(rf"`.*\b{name}\(.*`", table), name
+        assert f"`{name}`" in changes or f"`schedules.{name}`" in changes, name
 
 
 @pytest.mark.parametrize("folder", ["callbacks", "layers", "schedules"])
@@ -163,3 +182,14 @@ def test_the_fifteen_lines_of_the_readme_run(tmp_path, monkeypatch):
     names = {}
     exec(compile(code, "README.md", "exec"), names)
     assert names["model"].evaluate(*names["digits"], verbose=0)[1] > 0.9
+
+
+def test_the_schedule_that_contributing_shows_works():
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", guide, re.DOTALL)[1], names)
+    halving = names["Halving"](0.8, every_steps=2)
+    assert keras_sched.schedules.values(halving, 5) == pytest.approx(
+        [0.8, 0.8, 0.4, 0.4, 0.2]
+    )
+    assert keras_sched.schedules.in_epochs(halving, 10).every_steps == 20

@@ -61,3 +61,13 @@ def test_the_quickstart_that_is_done_says_so_and_fresh_starts_over(folder):
     assert "epoch 20:" not in said
     assert "--fresh starts over" in said
     assert "epoch  1:" in run_and_kill(folder, "epoch  1:", "--fresh")
+
+
+def test_the_gallery_draws_every_schedule_of_the_readme(tmp_path):
+    picture = tmp_path / "all.png"
+    script = [sys.executable, str(EXAMPLES / "schedules_gallery.py")]
+    done = subprocess.run([*script, "--picture", picture], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    height, width, _ = matplotlib.image.imread(picture).shape
+    kept = matplotlib.image.imread(EXAMPLES / "schedules.png").shape
+    assert (height, width) == kept[:2], "examples/schedules.png is not up to date"

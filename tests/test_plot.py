@@ -180,6 +180,88 @@ def test_schedule_names_its_axes():
     assert plot.schedule(0.5, 5, label="momentum").get_ylabel() == "momentum"
 
 
+def test_several_schedules_share_the_axes_and_are_told_apart():
+    both = [
+        schedules.StepDecay(0.5, 0.5, 2),
+        keras.optimizers.schedules.CosineDecay(1, 4),
+    ]
+    ax = plot.schedule(both, 5)
+    assert [list(line.get_xdata()) for line in ax.lines] == [[0, 1, 2, 3, 4]] * 2
+    assert _legend(ax) == ["StepDecay", "CosineDecay"]
+    assert len({line.get_color() for line in ax.lines}) == 2
+    assert ax.get_ylabel() == "value"
+
+
+def test_schedules_of_one_kind_are_named_in_full_and_those_in_a_dict_as_it_says():
+    one, two = schedules.Warmup(0.1, 2), schedules.Warmup(0.1, 4)
+    assert _legend(plot.schedule([one, two])) == [repr(one), repr(two)]
+    assert _legend(plot.schedule({"short": one, "long": two})) == ["short", "long"]
+
+
+def test_fourteen_schedules_are_still_told_apart():
+    many = {str(n): n for n in range(14)}
+    lines = plot.schedule(many, 3).lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 14
+
+
+EXTENTS = [
+    (schedules.OneCycle(1, 1000), 1000, 1200),
+    (schedules.Warmup(schedules.LinearDecay(1, 1000), 500), 1500, 1800),
+    (schedules.Join([1, schedules.OneCycle(1, 1000)], [500]), 1500, 1800),
+    (schedules.Slowed(schedules.OneCycle(1, 10), 100), 1000, 1200),
+    (schedules.MultiStepDecay(1, [300, 600]), 601, 800),
+    (schedules.Piecewise([(0, 1), (500, 0)]), 500, 700),
+    (keras.optimizers.schedules.CosineDecay(1.0, 1000), 1000, 1200),
+    (schedules.StepDecay(1, 0.5, 100), 400, 500),
+    (schedules.CosineRestarts(1, 100), 400, 500),
+    (schedules.CosineRestarts(1, 100, cycle_factor=1), 400, 500),
+    (schedules.TimeBasedDecay(1, 0.01), 300, 500),
+    (schedules.TimeBasedDecay(1, 0), 1, 10),
+    (schedules.Triangular(0, 1, 100), 400, 500),
+    (0.1, 1, 10),
+]
+
+
+@pytest.mark.parametrize("schedule, least, most", EXTENTS, ids=range(len(EXTENTS)))
+def test_draws_as_far_as_there_is_something_to_see(schedule, least, most):
+    (line,) = plot.schedule(schedule).lines
+    assert least <= line.get_xdata()[-1] <= most
+
+
+def test_a_run_of_millions_of_steps_is_drawn_from_end_to_end():
+    (line,) = plot.schedule(schedules.OneCycle(1, 5_000_000), 5_000_000).lines
+    assert line.get_xdata()[[0, -1]].tolist() == [0, 4_999_999]
+    assert len(line.get_xdata()) < 10_000
+    assert line.get_ydata().max() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("given", [[], {}, "OneCycle", [None]])
+def test_what_is_no_schedule_is_refused_in_one_sentence(given):
+    with pytest.raises(ValueError, match=r"^`schedule` of plot\.schedule must be"):
+        plot.schedule(given, 5)
+    assert not plt.get_fignums()
+
+
+def test_save_replaces_the_file_as_a_whole(tmp_path, monkeypatch):
+    path = tmp_path / "picture.png"
+    axes = plt.subplots(2)[1]
+    plot.save(axes, path)
+    first = path.read_bytes()
+    assert first.startswith(b"\x89PNG")
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", _half_written)
+    with pytest.raises(OSError, match="full"):
+        plot.save(axes[0], path)
+    assert path.read_bytes() == first
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["picture", "picture.doc"])
+def test_save_refuses_an_ending_it_cannot_write(name, tmp_path):
+    with pytest.raises(ValueError, match=r"^`path` of plot\.save must be a file"):
+        plot.save(plt.subplots()[1], tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_history_has_a_panel_for_the_loss_each_metric_and_each_rate():
     axes = plot.history(LOGS)
     titles = [ax.get_ylabel() for ax in axes]
@@ -248,6 +330,11 @@ def test_history_refuses_a_history_of_nothing():
 
 def _refuse(*args, **kwargs):
     raise AssertionError("A picture was shown.")
+
+
+def _half_written(figure, path, **arguments):
+    path.write_bytes(b"half")
+    raise OSError("disk full")
 
 
 def _line(ax, label):

@@ -1,42 +1,57 @@
-"""What every schedule shares: integer steps, checked fields, and saving by them."""
+"""What every schedule shares: whole steps, checked fields, and saving by them."""
 
 import abc
 import dataclasses
+from typing import dataclass_transform
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_sched._checks import check, integer, number
+from keras_sched._checks import check
+from keras_sched.schedules.fields import CHECKS, StockSchedule
 
-StockSchedule = keras.optimizers.schedules.LearningRateSchedule
+_LAST_STEP = 2**31 - 1
 
 
+@dataclass_transform(frozen_default=True, eq_default=False)
 class Schedule(StockSchedule, abc.ABC):
-    """Base of all schedules: a frozen dataclass and one formula, `value`.
+    """Base of all schedules: fields, and one formula, `value`.
 
-    Fields annotated `float` take any finite number, those annotated `int` any
-    integer; both are refused otherwise, before `validate` sees them.
+    A subclass is a frozen dataclass without being told. Its fields are checked by what
+    they are annotated with (`schedules.fields`), before `validate` sees them: `float`
+    takes any finite number, `int` and `Steps` any integer. It is saved by its fields,
+    and two are equal when they would be written alike.
+
+    >>> class Halving(Schedule):
+    ...     learning_rate: float
+    ...
+    ...     def validate(self):
+    ...         pass
+    ...
+    ...     def value(self, step):
+    ...         return self.learning_rate / ops.cast(step + 1, "float32")
+    >>> Halving(1)
+    Halving(learning_rate=1.0)
+    >>> float(Halving(1)(4))
+    0.20000000298023224
     """
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
         keras.saving.register_keras_serializable("keras_sched")(cls)
 
     def __post_init__(self):
-        coerce = {float: number, int: integer}
         for field in dataclasses.fields(self):
-            if field.type in coerce:
+            if field.type in CHECKS:
                 value = getattr(self, field.name)
-                value = coerce[field.type](self, field.name, value)
+                value = CHECKS[field.type](self, field.name, value)
                 object.__setattr__(self, field.name, value)
         self.validate()
 
     def __call__(self, step):
-        tensor = ops.convert_to_tensor(step)
-        whole = "int" in keras.backend.standardize_dtype(tensor.dtype)
-        check(whole, self, "step", "an integer, or integers", step)
-        return self.value(tensor)
+        return self.value(_whole(self, step))
 
     @abc.abstractmethod
     def validate(self):
@@ -47,9 +62,9 @@ class Schedule(StockSchedule, abc.ABC):
         """Returns the value at `step`, float32 and of the same shape.
 
         Args:
-            step: Integer tensor: how many updates have been made before this one.
-                Formulas take differences, quotients and remainders of it while it
-                is an integer; as float32 it would stop counting at 2**24.
+            step: int32 tensor of at least 0: how many updates have been made before
+                this one. Formulas take differences, quotients and remainders of it
+                while it is an integer; as float32 it would stop counting at 2**24.
         """
 
     def get_config(self):
@@ -60,50 +75,45 @@ class Schedule(StockSchedule, abc.ABC):
         restore = keras.saving.deserialize_keras_object
         return cls(**{name: restore(value) for name, value in config.items()})
 
+    def __repr__(self):
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        told = {n: v for n, v in self.get_config().items() if v != defaults[n]}
+        return _call(self, told)
 
-def check_schedule(owner, name, value):
-    """Returns `value`: a schedule, or a number, which is a constant schedule."""
-    if isinstance(value, StockSchedule):
-        return value
+    def __eq__(self, other):
+        return type(other) is type(self) and repr(other) == repr(self)
+
+    def __hash__(self):
+        return hash(repr(self))
+
+
+def _whole(owner, step):
+    """Returns `step` as int32, between the first step and the last."""
+    host = isinstance(step, (int, list, tuple, np.ndarray, np.generic))
+    step = np.asarray(step) if host else ops.convert_to_tensor(step)
+    dtype = keras.backend.standardize_dtype(step.dtype)
+    check("int" in dtype, owner, "step", "an integer, or integers", step)
+    if host:
+        return ops.convert_to_tensor(np.clip(step, 0, _LAST_STEP).astype("int32"))
+    if dtype in ("int64", "uint32", "uint64"):
+        step = ops.minimum(step, _LAST_STEP)
+    return ops.maximum(ops.cast(step, "int32"), 0)
+
+
+def _call(schedule, arguments):
+    written = (f"{name}={_written(value)}" for name, value in arguments.items())
+    return f"{type(schedule).__name__}({', '.join(written)})"
+
+
+def _written(value):
+    """Returns `value` as one would write it, Keras's own schedules included."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, Schedule) or not isinstance(value, StockSchedule):
+        return repr(value)
     try:
-        return number(owner, name, value)
-    except ValueError:
-        check(False, owner, name, "a finite number or a schedule", value)
-
-
-def evaluate(schedule, step):
-    """Returns `schedule` at the integer tensor `step`, whoever wrote the schedule.
-
-    Stock Keras schedules take one step at a time, so a vector is given to them
-    element by element.
-    """
-    if not isinstance(schedule, StockSchedule):
-        return ops.full_like(step, schedule, dtype="float32")
-    if isinstance(schedule, Schedule) or len(step.shape) == 0:
-        return ops.cast(schedule(step), "float32")
-    flat = [schedule(s) for s in ops.unstack(ops.reshape(step, (-1,)))]
-    return ops.reshape(ops.cast(ops.stack(flat), "float32"), ops.shape(step))
-
-
-def values(schedule, steps):
-    """Evaluates a schedule at many steps at once, for plots, logs and tests.
-
-    Args:
-        schedule: A number, one of these schedules or a stock Keras one.
-        steps: How many steps, counted from 0, or an array of integer steps.
-
-    Returns:
-        float32 NumPy array, of the shape of `steps`.
-
-    >>> values(StepDecay(1.0, drop_factor=0.5, drop_steps=2), 5).tolist()
-    [1.0, 1.0, 0.5, 0.5, 0.25]
-    """
-    schedule = check_schedule("values", "schedule", schedule)
-    if np.ndim(steps) == 0:
-        steps = np.arange(integer("values", "steps", steps))
-    steps = np.asarray(steps).astype("int32")
-    if not steps.size:
-        return np.zeros(steps.shape, "float32")
-    return np.array(
-        ops.convert_to_numpy(evaluate(schedule, ops.convert_to_tensor(steps)))
-    )
+        config = value.get_config()
+    except NotImplementedError:
+        return repr(value)
+    config.pop("name", None)
+    return _call(value, config)

@@ -31,7 +31,7 @@ def interpolate(points, interpolation, step):
             (each value holds until the next point).
         step: Integer tensor.
     """
-    length = max(0, math.ceil(points[-1][0])) + 2
+    length = _length(points)
     if length <= _LOOKED_UP:
         step = ops.clip(step, 0, length - 1)
         table = ops.convert_to_tensor(_table(points, interpolation, length))
@@ -48,6 +48,12 @@ def interpolate(points, interpolation, step):
         part = ops.square(ops.sin(part))
     here = ops.logical_and(step > starts, step <= ends)
     return ops.sum(ops.where(here, part * rise + low, 0.0), axis=-1)
+
+
+def _length(points):
+    """Returns the steps to the last point and past it, as one of few table sizes."""
+    steps = max(0, math.ceil(points[-1][0])) + 2
+    return 1 << (steps - 1).bit_length()
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,13 +2,13 @@
 
 import dataclasses
 
-from keras_sched._checks import check
+from keras_sched._checks import above
 from keras_sched.schedules.base import Schedule
+from keras_sched.schedules.fields import Steps
 from keras_sched.schedules.interpolation import interpolate
 from keras_sched.schedules.phases import check_phases, phases
 
 
-@dataclasses.dataclass(frozen=True)
 class OneCycle(Schedule):
     """Rises to `max_learning_rate`, then falls far below where it began.
 
@@ -21,8 +21,8 @@ class OneCycle(Schedule):
         max_learning_rate: The peak. Above 0.
         total_steps: Length of the cycle in updates. At least 1.
         pct_start: Part of the cycle spent rising, 0 to 1 (0.5 with three phases).
-            Where `pct_start * total_steps` is not above 1 there is no rise, and a cycle
-            of a single step is at its end.
+            Where `pct_start * total_steps` is not above 1 there is no rise. With 1 there
+            is no fall: the cycle ends at its peak. A cycle of a single step is its end.
         div_factor: The first rate is `max_learning_rate / div_factor`.
         final_div_factor: The last rate is the first divided by this.
         anneal: "cosine" or "linear".
@@ -38,7 +38,7 @@ class OneCycle(Schedule):
     """
 
     max_learning_rate: float
-    total_steps: int
+    total_steps: Steps
     _: dataclasses.KW_ONLY
     pct_start: float = 0.3
     div_factor: float = 25.0
@@ -48,8 +48,7 @@ class OneCycle(Schedule):
 
     def validate(self):
         check_phases(self)
-        for name in ("max_learning_rate", "div_factor", "final_div_factor"):
-            check(getattr(self, name) > 0, self, name, "above 0", getattr(self, name))
+        above(self, 0, "max_learning_rate", "div_factor", "final_div_factor")
 
     def value(self, step):
         first = self.max_learning_rate / self.div_factor

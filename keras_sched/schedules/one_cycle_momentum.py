@@ -4,11 +4,11 @@ import dataclasses
 
 from keras_sched._checks import check
 from keras_sched.schedules.base import Schedule
+from keras_sched.schedules.fields import Steps
 from keras_sched.schedules.interpolation import interpolate
 from keras_sched.schedules.phases import check_phases, phases
 
 
-@dataclasses.dataclass(frozen=True)
 class OneCycleMomentum(Schedule):
     """Falls to `base_momentum` while `OneCycle` rises, and comes back as it falls.
 
@@ -31,7 +31,7 @@ class OneCycleMomentum(Schedule):
     [0.95, 0.9, 0.85, 0.95]
     """
 
-    total_steps: int
+    total_steps: Steps
     _: dataclasses.KW_ONLY
     base_momentum: float = 0.85
     max_momentum: float = 0.95

@@ -18,6 +18,9 @@ def check_phases(cycle):
 
 def phases(cycle, values):
     """Returns the points of the cycle; their steps are PyTorch's, fractions and all."""
+    end = cycle.total_steps - 1
     peak = cycle.pct_start * cycle.total_steps - 1
+    if peak == end > 0:
+        return (0, values[0]), (end, values[1])
     back = [2 * peak] if cycle.three_phase else []
-    return tuple(zip((0, peak, *back, cycle.total_steps - 1), values))
+    return tuple(zip((0, peak, *back, end), values))

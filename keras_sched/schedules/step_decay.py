@@ -1,21 +1,22 @@
-"""Step decay: a drop every so many updates."""
-
-import dataclasses
+"""Step decay: a drop every so many steps."""
 
 from keras import ops
 
-from keras_sched._checks import check
+from keras_sched._checks import at_least, share
 from keras_sched.schedules.base import Schedule
+from keras_sched.schedules.fields import Steps
+from keras_sched.schedules.powers import power
 
 
-@dataclasses.dataclass(frozen=True)
 class StepDecay(Schedule):
-    """Multiplies the rate by `drop_factor` every `drop_steps` updates.
+    """Multiplies the rate by `drop_factor` every `drop_steps` steps.
+
+    PyTorch's `StepLR`.
 
     Args:
         initial_learning_rate: Rate until the first drop. Not negative.
-        drop_factor: What each drop multiplies by. Above 0.
-        drop_steps: Updates between drops. At least 1.
+        drop_factor: What each drop multiplies by. Above 0, at most 1.
+        drop_steps: Steps between drops. At least 1.
 
     Raises:
         ValueError: For an argument out of these bounds.
@@ -27,14 +28,13 @@ class StepDecay(Schedule):
 
     initial_learning_rate: float
     drop_factor: float
-    drop_steps: int
+    drop_steps: Steps
 
     def validate(self):
-        rate, factor, steps = dataclasses.astuple(self)
-        check(rate >= 0, self, "initial_learning_rate", "at least 0", rate)
-        check(factor > 0, self, "drop_factor", "above 0", factor)
-        check(steps >= 1, self, "drop_steps", "at least 1", steps)
+        at_least(self, 0, "initial_learning_rate")
+        share(self, "drop_factor")
+        at_least(self, 1, "drop_steps")
 
     def value(self, step):
-        drops = ops.cast(ops.floor_divide(step, self.drop_steps), "float32")
-        return self.initial_learning_rate * ops.power(self.drop_factor, drops)
+        drops = ops.floor_divide(step, self.drop_steps)
+        return self.initial_learning_rate * power(self.drop_factor, drops)

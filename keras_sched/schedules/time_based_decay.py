@@ -4,11 +4,11 @@ import dataclasses
 
 from keras import ops
 
-from keras_sched._checks import check
+from keras_sched._checks import at_least
 from keras_sched.schedules.base import Schedule
+from keras_sched.schedules.fields import PerStep, Steps
 
 
-@dataclasses.dataclass(frozen=True)
 class TimeBasedDecay(Schedule):
     """Divides the rate by `1 + decay_rate * step`.
 
@@ -17,8 +17,8 @@ class TimeBasedDecay(Schedule):
 
     Args:
         initial_learning_rate: Rate at step 0. Not negative.
-        decay_rate: How much the divisor grows in one update. Not negative.
-        update_steps: The rate changes every so many updates. At least 1.
+        decay_rate: How much the divisor grows in one step. Not negative.
+        update_steps: The rate changes every so many steps. At least 1.
 
     Raises:
         ValueError: For an argument out of these bounds.
@@ -29,15 +29,13 @@ class TimeBasedDecay(Schedule):
     """
 
     initial_learning_rate: float
-    decay_rate: float
+    decay_rate: PerStep
     _: dataclasses.KW_ONLY
-    update_steps: int = 1
+    update_steps: Steps = 1
 
     def validate(self):
-        rate, decay, steps = dataclasses.astuple(self)
-        check(rate >= 0, self, "initial_learning_rate", "at least 0", rate)
-        check(decay >= 0, self, "decay_rate", "at least 0", decay)
-        check(steps >= 1, self, "update_steps", "at least 1", steps)
+        at_least(self, 0, "initial_learning_rate", "decay_rate")
+        at_least(self, 1, "update_steps")
 
     def value(self, step):
         updated = step - ops.mod(step, self.update_steps)

@@ -1,16 +1,16 @@
 """A gentle beginning for any schedule."""
 
 import dataclasses
-from typing import Any
 
 from keras import ops
 
 from keras_sched._checks import check, one_of
-from keras_sched.schedules.base import Schedule, check_schedule, evaluate
+from keras_sched.schedules.base import Schedule
+from keras_sched.schedules.evaluation import evaluate
+from keras_sched.schedules.fields import Rate, Steps
 from keras_sched.schedules.interpolation import INTERPOLATIONS, interpolate
 
 
-@dataclasses.dataclass(frozen=True)
 class Warmup(Schedule):
     """Rises to where `schedule` begins, then follows it from its own step 0.
 
@@ -29,15 +29,13 @@ class Warmup(Schedule):
     [0.0, 0.2, 0.4, 0.8, 0.8]
     """
 
-    schedule: Any
-    warmup_steps: int
+    schedule: Rate
+    warmup_steps: Steps
     _: dataclasses.KW_ONLY
     initial_learning_rate: float = 0.0
     mode: str = "linear"
 
     def validate(self):
-        value = check_schedule(self, "schedule", self.schedule)
-        object.__setattr__(self, "schedule", value)
         one_of(self, "mode", self.mode, INTERPOLATIONS)
         rate, constant = self.initial_learning_rate, self.mode == "constant"
         must = "above 0 with mode='constant'" if constant else "at least 0"
@@ -49,7 +47,11 @@ class Warmup(Schedule):
         if self.warmup_steps == 0:
             return after
         peak = evaluate(self.schedule, ops.zeros_like(step))
-        points = ((0, 0.0), (self.warmup_steps, 1.0))
-        part = interpolate(points, self.mode, step)
-        rise = self.initial_learning_rate * (1.0 - part) + peak * part
+        rise = peak * self._way(step, 0.0, 1.0)
+        if self.initial_learning_rate:
+            rise = rise + self.initial_learning_rate * self._way(step, 1.0, 0.0)
         return ops.where(step < self.warmup_steps, rise, after)
+
+    def _way(self, step, start, end):
+        points = ((0, start), (self.warmup_steps, end))
+        return interpolate(points, self.mode, step)

@@ -1,0 +1,82 @@
+"""What the fields of a schedule may hold, and how each is checked."""
+
+from typing import Annotated, Any
+
+import keras
+
+from keras_sched._checks import check, integer, number
+
+StockSchedule = keras.optimizers.schedules.LearningRateSchedule
+
+# What a field is called in a class says how it is checked here, and in lengths.py how
+# it grows when the schedule is written in epochs.
+Rate = Annotated[Any, "a number or a schedule"]
+RateInOwnSteps = Annotated[Any, "a number or a schedule with steps of its own"]
+Steps = Annotated[int, "a number of steps"]
+PerStep = Annotated[float, "what each step adds"]
+FactorPerStep = Annotated[float, "what each step multiplies by"]
+Rates = tuple[Rate, ...]
+OrderedSteps = tuple[Steps, ...]
+Points = tuple[tuple[Steps, float], ...]
+
+
+def rate(owner, name, value):
+    """Returns `value`: a schedule, or a number, which is a constant schedule."""
+    if isinstance(value, StockSchedule):
+        return value
+    try:
+        return number(owner, name, value)
+    except ValueError:
+        check(False, owner, name, "a finite number or a schedule", value)
+
+
+def rates(owner, name, value):
+    """Returns a sequence of schedules and numbers as a tuple."""
+    return tuple(rate(owner, name, item) for item in _sequence(owner, name, value))
+
+
+def ordered_steps(owner, name, value):
+    """Returns growing steps of at least 1 as a tuple."""
+    steps = _sequence(owner, name, value)
+    steps = tuple(integer(owner, name, step, at_least=1) for step in steps)
+    grows = all(step < later for step, later in zip(steps, steps[1:]))
+    check(grows, owner, name, "steps in growing order, all different", steps)
+    return steps
+
+
+def points(owner, name, value):
+    """Returns `(step, value)` pairs in order of step, at least one, as a tuple."""
+    pairs = tuple(_pair(owner, name, item) for item in _sequence(owner, name, value))
+    grows = all(pair[0] < later[0] for pair, later in zip(pairs, pairs[1:]))
+    check(pairs and grows, owner, name, "at least one pair, in order of step", pairs)
+    return pairs
+
+
+def _pair(owner, name, value):
+    pair = isinstance(value, (tuple, list)) and len(value) == 2
+    check(pair, owner, name, "(step, value) pairs", value)
+    return integer(owner, name, value[0]), number(owner, name, value[1])
+
+
+def _sequence(owner, name, value):
+    check(isinstance(value, (tuple, list)), owner, name, "a list or a tuple", value)
+    return value
+
+
+def _some_steps_or_none(owner, name, value):
+    return None if value is None else integer(owner, name, value, at_least=1)
+
+
+CHECKS = {
+    float: number,
+    int: integer,
+    FactorPerStep: number,
+    OrderedSteps: ordered_steps,
+    PerStep: number,
+    Points: points,
+    Rate: rate,
+    RateInOwnSteps: rate,
+    Rates: rates,
+    Steps: integer,
+    Steps | None: _some_steps_or_none,
+}
