@@ -39,7 +39,7 @@ def optax():
 
 
 def assert_equal(schedule, expected, **tolerance):
-    got = schedules.values(schedule, len(expected))
+    got = schedules.values(schedule, 2000)[: len(expected)]
     np.testing.assert_allclose(got, expected, **{"rtol": 1e-6, **tolerance})
 
 

@@ -96,7 +96,7 @@ def _whole(owner, step):
     if host:
         return ops.convert_to_tensor(np.clip(step, 0, _LAST_STEP).astype("int32"))
     if dtype in ("int64", "uint32", "uint64"):
-        step = ops.minimum(step, _LAST_STEP)
+        step = ops.clip(step, 0, _LAST_STEP)
     return ops.maximum(ops.cast(step, "int32"), 0)
 
 
