@@ -4,6 +4,7 @@ Whatever takes long to load is imported by the command that needs it.
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import sys
@@ -39,6 +40,20 @@ def main(arguments=None):
     return 0
 
 
+@contextlib.contextmanager
+def _without_noise():
+    """Keeps from the terminal what TensorFlow's libraries write while they load."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _fail(code, error):
     print(f"keras-sched: {error}", file=sys.stderr)
     return code
@@ -59,9 +74,8 @@ def _parser():
 
 
 def _plot(chosen):
-    if "keras" not in sys.modules:
-        os.environ.setdefault("KERAS_BACKEND", "numpy")  # The quickest to load.
-    from keras_sched import plot, schedules
+    with _without_noise():
+        from keras_sched import plot, schedules
 
     drawn = [schedules.parse(text) for text in chosen.schedule]
     several = dict(zip(chosen.schedule, drawn)) if len(drawn) > 1 else drawn
