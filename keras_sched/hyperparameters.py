@@ -15,6 +15,9 @@ from keras import ops
 from keras_sched._checks import check, integer, number
 
 SCHEDULABLE = ("learning_rate", "momentum", "beta_1", "beta_2", "rho", "weight_decay")
+_MOMENTA = ("momentum", "beta_1")
+# It takes its average apart with this one, as if it had been put together with it.
+_MEANINGLESS = {"ScheduleFreeAdamW": ("beta_1",)}
 
 
 def schedule_hyperparameters(optimizer, *, step_offset=0, **schedules):
@@ -86,10 +89,27 @@ class ScheduledHyperparameters:
         return f"{type(self).__name__}({type(self._optimizer).__name__}: {names})"
 
 
+def schedulable(optimizer):
+    """Returns the names of the hyperparameters that can be driven, as a tuple."""
+    inner = _innermost(optimizer)
+    return tuple(name for name in SCHEDULABLE if _is_schedulable(inner, name))
+
+
 def momentum_name(optimizer):
     """Returns the hyperparameter that one cycle cycles, or `None`."""
-    inner = _innermost(optimizer)
-    return next((n for n in ("momentum", "beta_1") if _is_schedulable(inner, n)), None)
+    return next((n for n in schedulable(optimizer) if n in _MOMENTA), None)
+
+
+def compiled_learning_rate(optimizer):
+    """Returns the rate the optimizer was compiled with, as a float.
+
+    Raises:
+        ValueError: If that is a schedule.
+    """
+    rate = _innermost(optimizer)._learning_rate
+    must = "a number in compile, to start from; it is a schedule already"
+    check(isinstance(rate, keras.Variable), optimizer, "learning_rate", must, rate)
+    return float(ops.convert_to_numpy(rate))
 
 
 def batches_seen(optimizer):
@@ -116,21 +136,25 @@ def reset(optimizer, variables):
 def _innermost(optimizer):
     while hasattr(optimizer, "inner_optimizer"):
         optimizer = optimizer.inner_optimizer
+    one = not hasattr(optimizer, "optimizers")
+    must = "one optimizer; drive each of its `optimizers` by itself"
+    check(one, "schedule_hyperparameters", "optimizer", must, optimizer)
     return optimizer
 
 
 def _is_schedulable(optimizer, name):
     if name == "learning_rate":
         return True
+    if name in _MEANINGLESS.get(type(optimizer).__name__, ()):
+        return False
     held = getattr(optimizer, name, None)
     return isinstance(held, float) and (name != "momentum" or held > 0)
 
 
 def _check_schedulable(optimizer, name, schedule):
-    has = ", ".join(n for n in SCHEDULABLE if _is_schedulable(optimizer, n))
-    must = f"a hyperparameter this optimizer was built with ({has})"
-    fits = name in SCHEDULABLE and _is_schedulable(optimizer, name)
-    check(fits, optimizer, name, must, schedule)
+    has = schedulable(optimizer)
+    must = f"a hyperparameter this optimizer was built with ({', '.join(has)})"
+    check(name in has, optimizer, name, must, schedule)
 
 
 def _constant(value):
@@ -142,7 +166,8 @@ class _Driver:
 
     def __init__(self, optimizer):
         self.optimizer = optimizer
-        self.schedules, self.offsets, self.now = {}, {}, {}
+        self.schedules, self.offsets, self.now, self.held = {}, {}, {}, {}
+        self.running = 0  # Replicas of one strategy are traced one inside another.
         self._apply, self._rate = optimizer.apply, optimizer._get_current_learning_rate
         optimizer._get_current_learning_rate = self.learning_rate
         self._call = self._apply_scheduled
@@ -155,17 +180,25 @@ class _Driver:
         return self._call(grads, trainable_variables)
 
     def _apply_scheduled(self, grads, trainable_variables):
-        self.now = {name: self.value(name) for name in self.schedules}
-        attributes = {n: v for n, v in self.now.items() if n != "learning_rate"}
-        held = {name: float(getattr(self.optimizer, name)) for name in attributes}
+        if not self.running:
+            attributes = self.schedules.keys() - {"learning_rate"}
+            self.held = {n: float(getattr(self.optimizer, n)) for n in attributes}
+        self.running += 1
         try:
-            for name, value in attributes.items():
-                setattr(self.optimizer, name, _as_attribute(held[name], value))
+            self.now = {name: self.value(name) for name in self.schedules}
+            for name, value in self.held.items():
+                now = _as_attribute(value, self.now[name])
+                setattr(self.optimizer, name, now)
             return self._apply(grads, trainable_variables)
         finally:
-            self.now = {}
-            for name, value in held.items():
-                setattr(self.optimizer, name, value)
+            self.running -= 1
+            if not self.running:
+                self._restore()
+
+    def _restore(self):
+        self.now = {}
+        for name, value in self.held.items():
+            setattr(self.optimizer, name, value)
 
     def value(self, name):
         schedule, offset = self.schedules[name], self.offsets[name]

@@ -42,10 +42,16 @@ def gradients(weights, step):
     return 2 * x.T @ (x @ weights - y) / BATCH
 
 
+def decayed(weights, driven, step):
+    """Decoupled decay comes first, with the gradient of the weights before it."""
+    return weights * (1 - driven("weight_decay", step) * driven("learning_rate", step))
+
+
 def sgd(weights, driven, nesterov=False):
     velocity = np.zeros_like(weights)
     for step in range(STEPS):
         gradient = gradients(weights, step)
+        weights = decayed(weights, driven, step)
         rate, momentum = driven("learning_rate", step), driven("momentum", step)
         velocity = momentum * velocity - rate * gradient
         ahead = momentum * velocity - rate * gradient
@@ -53,12 +59,12 @@ def sgd(weights, driven, nesterov=False):
     return weights
 
 
-def adam(weights, driven, weight_decay=0.0):
+def adam(weights, driven):
     mean, square = np.zeros_like(weights), np.zeros_like(weights)
     for step in range(STEPS):
         gradient = gradients(weights, step)
         rate, beta = driven("learning_rate", step), driven("beta_1", step)
-        weights = weights - weights * driven("weight_decay", step) * rate
+        weights = decayed(weights, driven, step)
         mean = beta * mean + (1 - beta) * gradient
         square = driven("beta_2", step) * square
         square += (1 - driven("beta_2", step)) * gradient**2
@@ -72,6 +78,7 @@ def rmsprop(weights, driven):
     square, velocity = np.zeros_like(weights), np.zeros_like(weights)
     for step in range(STEPS):
         gradient = gradients(weights, step)
+        weights = decayed(weights, driven, step)
         rho = driven("rho", step)
         square = rho * square + (1 - rho) * gradient**2
         push = driven("learning_rate", step) * gradient / np.sqrt(square + 1e-7)
@@ -82,3 +89,89 @@ def rmsprop(weights, driven):
 
 def nesterov(weights, driven):
     return sgd(weights, driven, nesterov=True)
+
+
+def adamw(weights, driven):
+    return adam(weights, driven)
+
+
+def adagrad(weights, driven):
+    total = np.full_like(weights, 0.1)
+    for step in range(STEPS):
+        gradient = gradients(weights, step)
+        weights = decayed(weights, driven, step)
+        total = total + gradient**2
+        push = driven("learning_rate", step) * gradient
+        weights = weights - push / np.sqrt(total + 1e-7)
+    return weights
+
+
+def adadelta(weights, driven):
+    squares, deltas = np.zeros_like(weights), np.zeros_like(weights)
+    for step in range(STEPS):
+        gradient = gradients(weights, step)
+        weights = decayed(weights, driven, step)
+        rho = driven("rho", step)
+        squares = rho * squares + (1 - rho) * gradient**2
+        delta = np.sqrt(deltas + 1e-7) / np.sqrt(squares + 1e-7) * gradient
+        deltas = rho * deltas + (1 - rho) * delta**2
+        weights = weights - driven("learning_rate", step) * delta
+    return weights
+
+
+def adamax(weights, driven):
+    mean, norm = np.zeros_like(weights), np.zeros_like(weights)
+    for step in range(STEPS):
+        gradient = gradients(weights, step)
+        weights = decayed(weights, driven, step)
+        beta = driven("beta_1", step)
+        mean = beta * mean + (1 - beta) * gradient
+        norm = np.maximum(driven("beta_2", step) * norm, np.abs(gradient))
+        rate = driven("learning_rate", step) / (1 - beta ** (step + 1))
+        weights = weights - rate * mean / (norm + 1e-7)
+    return weights
+
+
+def nadam(weights, driven):
+    mean, square, product = np.zeros_like(weights), np.zeros_like(weights), 1.0
+    for step in range(STEPS):
+        gradient = gradients(weights, step)
+        weights = decayed(weights, driven, step)
+        beta_1, beta_2 = driven("beta_1", step), driven("beta_2", step)
+        now = beta_1 * (1 - 0.5 * 0.96 ** (step + 1))
+        later = beta_1 * (1 - 0.5 * 0.96 ** (step + 2))
+        product *= now
+        mean = beta_1 * mean + (1 - beta_1) * gradient
+        square = beta_2 * square + (1 - beta_2) * gradient**2
+        push = later * mean / (1 - product * later)
+        push = push + (1 - now) * gradient / (1 - product)
+        scale = np.sqrt(square / (1 - beta_2 ** (step + 1))) + 1e-7
+        weights = weights - driven("learning_rate", step) * push / scale
+    return weights
+
+
+def lion(weights, driven):
+    mean = np.zeros_like(weights)
+    for step in range(STEPS):
+        gradient = gradients(weights, step)
+        weights = decayed(weights, driven, step)
+        beta_1, beta_2 = driven("beta_1", step), driven("beta_2", step)
+        push = np.sign(beta_1 * mean + (1 - beta_1) * gradient)
+        weights = weights - driven("learning_rate", step) * push
+        mean = beta_2 * mean + (1 - beta_2) * gradient
+    return weights
+
+
+def lamb(weights, driven):
+    mean, square = np.zeros_like(weights), np.zeros_like(weights)
+    for step in range(STEPS):
+        gradient = gradients(weights, step)
+        weights = decayed(weights, driven, step)
+        beta_1, beta_2 = driven("beta_1", step), driven("beta_2", step)
+        mean = beta_1 * mean + (1 - beta_1) * gradient
+        square = beta_2 * square + (1 - beta_2) * gradient**2
+        push = mean / (1 - beta_1 ** (step + 1))
+        push = push / (np.sqrt(square / (1 - beta_2 ** (step + 1))) + 1e-7)
+        trust = np.linalg.norm(weights) / np.linalg.norm(push)
+        weights = weights - driven("learning_rate", step) * trust * push
+    return weights

@@ -93,6 +93,7 @@ def test_several_are_driven_at_once_and_eagerly():
     start = model.get_weights()[0]
     driven = {name: RAMPS[name] for name in ("learning_rate", "momentum")}
     schedule_hyperparameters(model.optimizer, **driven)
+    driven["weight_decay"] = lambda step: 0.0
     expected = sgd(start.astype("float64"), lambda name, step: driven[name](step))
     np.testing.assert_allclose(train(model), expected, rtol=2e-5)
 

@@ -14,7 +14,8 @@ MOMENTA = schedules.values(schedules.OneCycleMomentum(STEPS), STEPS)
 
 
 def cycled(start, rates=RATES, momenta=MOMENTA):
-    driven = {"learning_rate": rates, "momentum": momenta}
+    none = np.zeros(STEPS)
+    driven = {"learning_rate": rates, "momentum": momenta, "weight_decay": none}
     return sgd(start.astype("float64"), lambda name, step: float(driven[name][step]))
 
 

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_sched import _fit_loop
+from keras_sched._checks import check
 from keras_sched.hyperparameters import batches_seen, schedule_hyperparameters
 
 
@@ -18,19 +19,25 @@ class ScheduleCallback(keras.callbacks.Callback, abc.ABC):
     """
 
     @abc.abstractmethod
-    def schedules(self, optimizer, total_steps):
+    def schedules(self, optimizer, steps_per_epoch, epochs):
         """Returns what is to be driven in this `fit`: schedules by hyperparameter.
 
         Args:
             optimizer: The model's optimizer.
-            total_steps: Steps from epoch 0 to the last, or `None` when not known.
+            steps_per_epoch: Batches in an epoch, or `None` where nobody knows.
+            epochs: The epoch in which the `fit` ends, counted from the first there was.
         """
+
+    def known(self, steps_per_epoch):
+        """Returns `steps_per_epoch`, or refuses data that do not tell it."""
+        must = "given to fit, as the data do not tell how many batches an epoch has"
+        check(steps_per_epoch, self, "steps_per_epoch", must, steps_per_epoch)
+        return steps_per_epoch
 
     def on_train_begin(self, logs=None):
         _fit_loop.heal(self.model)
-        steps = self.params["steps"]
-        total_steps = steps and steps * self.params["epochs"]
-        self._schedules = self.schedules(self.model.optimizer, total_steps)
+        steps, epochs = self.params["steps"], self.params["epochs"]
+        self._schedules = self.schedules(self.model.optimizer, steps, epochs)
         self._installed = False
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -49,7 +56,8 @@ class ScheduleCallback(keras.callbacks.Callback, abc.ABC):
     def on_epoch_end(self, epoch, logs=None):
         last = batches_seen(self.model.optimizer) - 1 + self._step_offset
         for name, schedule in self._schedules.items():
-            logs[name] = float(ops.convert_to_numpy(schedule(last)))
+            now = schedule(last) if callable(schedule) else schedule
+            logs[name] = float(ops.convert_to_numpy(now))
 
     def on_train_end(self, logs=None):
         _fit_loop.finish(self.model)

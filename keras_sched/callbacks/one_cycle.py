@@ -74,8 +74,8 @@ class OneCycle(ScheduleCallback):
     def _momentum(self, steps):
         return schedules.OneCycleMomentum(steps, **self._momenta, **self._shape)
 
-    def schedules(self, optimizer, total_steps):
-        steps = self.total_steps or total_steps
+    def schedules(self, optimizer, steps_per_epoch, epochs):
+        steps = self.total_steps or (steps_per_epoch or 0) * epochs
         known = "given, as the data do not tell how many batches an epoch has"
         check(steps, self, "total_steps", known, self.total_steps)
         driven = {"learning_rate": self._rate(steps)}

@@ -1,0 +1,167 @@
+"""Every optimizer that Keras has, every hyperparameter that can be driven: the weights.
+
+Compiled training under a ramp, beside the optimizer's own rule run by hand, eagerly, with
+the constant set before each update; and, where the rule is short, beside NumPy.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import reference
+from keras import ops
+from reference import STEPS, as_numpy, gradients, make_model, train
+
+from keras_sched import schedule_hyperparameters
+from keras_sched.hyperparameters import SCHEDULABLE, schedulable
+
+pytestmark = pytest.mark.every_backend
+
+RATE = ("learning_rate", "weight_decay")
+BETAS = ("beta_1", "beta_2", *RATE)
+DRIVEN = {  # README has the same table.
+    "Adadelta": ("rho", *RATE),
+    "Adafactor": RATE,
+    "Adagrad": RATE,
+    "Adam": BETAS,
+    "AdamW": BETAS,
+    "Adamax": BETAS,
+    "Ftrl": RATE,
+    "Lamb": BETAS,
+    "Lion": BETAS,
+    "Muon": ("momentum", *RATE),
+    "Nadam": BETAS,
+    "RMSprop": ("momentum", "rho", *RATE),
+    "SGD": ("momentum", *RATE),
+    "ScheduleFreeAdamW": ("beta_2", *RATE),
+}
+WRAPPERS = {"LossScaleOptimizer", "MultiOptimizer", "OptimizerMap", "Optimizer"}
+BUILT = {"learning_rate": 0.05, "weight_decay": 0.1}
+MORE = {
+    "Adadelta": {"learning_rate": 1.0},
+    "Lion": {"learning_rate": 0.5},
+    "Adafactor": {"relative_step": False},
+}
+RAMPS = {
+    "learning_rate": (0.01, 0.05),
+    "momentum": (0.95, 0.5),
+    "beta_1": (0.95, 0.5),
+    "beta_2": (0.99, 0.9),
+    "rho": (0.95, 0.7),
+    "weight_decay": (0.0, 0.5),
+}
+CASES = [(name, driven) for name, names in DRIVEN.items() for driven in names]
+
+
+def build(name):
+    momentum = {"momentum": 0.9} if "momentum" in DRIVEN[name] else {}
+    return BUILT | momentum | MORE.get(name, {})
+
+
+def begin(model):
+    """Returns the weights to begin with, of an optimizer built before it is traced.
+
+    Keras builds it while tracing; on TensorFlow, ScheduleFreeAdamW then starts at 0.
+    """
+    model.optimizer.build(model.trainable_variables)
+    return model.get_weights()[0]
+
+
+def ramp(driven, step):
+    start, end = RAMPS[driven]
+    step = step if isinstance(step, int) else ops.cast(step, "float32")
+    return start + (end - start) / STEPS * step
+
+
+def by_hand(name, driven, start):
+    """The optimizer's own rule, eagerly, with the constant set before each update."""
+    optimizer = getattr(keras.optimizers, name)(**build(name))
+    weights = keras.Variable(start, name="kernel")
+    optimizer.build([weights])
+    for step in range(STEPS):
+        if driven:
+            setattr(optimizer, driven, ramp(driven, step))
+        gradient = gradients(as_numpy(weights).astype("float64"), step)
+        gradient = ops.convert_to_tensor(gradient.astype("float32"))
+        optimizer.apply([gradient], [weights])
+    return as_numpy(weights)
+
+
+@pytest.mark.parametrize("name, driven", CASES)
+def test_weights_are_those_of_the_rule_with_the_constant_changed_by_hand(name, driven):
+    model = make_model(name, build(name))
+    start = begin(model)
+    schedule_hyperparameters(model.optimizer, **{driven: lambda s: ramp(driven, s)})
+    got = train(model)
+    expected = by_hand(name, driven, start)
+    np.testing.assert_allclose(got, expected, rtol=5e-5, atol=5e-6)
+    assert np.abs(expected - by_hand(name, None, start)).max() > 1e-4
+
+
+@pytest.mark.parametrize("name, driven", CASES)
+def test_weights_are_those_of_the_rule_in_numpy(name, driven):
+    rule = getattr(reference, name.lower(), None)
+    if rule is None:
+        pytest.skip(f"no rule of {name} in NumPy")
+    model = make_model(name, build(name))
+    start = begin(model)
+    schedule_hyperparameters(model.optimizer, **{driven: lambda s: ramp(driven, s)})
+    held = {n: getattr(model.optimizer, n, None) for n in SCHEDULABLE} | build(name)
+
+    def value(hyperparameter, step):
+        if hyperparameter == driven:
+            return ramp(driven, step)
+        return float(held[hyperparameter])
+
+    expected = rule(start.astype("float64"), value)
+    np.testing.assert_allclose(train(model), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_every_optimizer_of_keras_has_its_place():
+    offered = vars(keras.optimizers)
+    kinds = {n for n, kind in offered.items() if isinstance(kind, type)}
+    assert kinds == set(DRIVEN) | WRAPPERS
+
+
+@pytest.mark.parametrize("name", DRIVEN)
+def test_the_table_is_what_the_optimizer_can(name):
+    optimizer = getattr(keras.optimizers, name)(**build(name))
+    assert set(schedulable(optimizer)) == set(DRIVEN[name])
+
+
+@pytest.mark.parametrize("name", DRIVEN)
+def test_is_driven_inside_a_loss_scale_optimizer(name):
+    if (name, keras.backend.backend()) == ("Nadam", "jax"):
+        pytest.skip("Keras 3.15 loses Nadam's product of momenta there, driven or not")
+    driven = DRIVEN[name][0]
+    inner = getattr(keras.optimizers, name)(**build(name))
+    model = make_model()
+    model.compile(keras.optimizers.LossScaleOptimizer(inner), "mse")
+    start = begin(model)
+    schedule_hyperparameters(model.optimizer, **{driven: lambda s: ramp(driven, s)})
+    expected = by_hand(name, driven, start)
+    np.testing.assert_allclose(train(model), expected, rtol=5e-5, atol=5e-6)
+
+
+def test_several_optimizers_in_one_are_refused():
+    kinds = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.1))
+    several = keras.optimizers.MultiOptimizer(kinds)
+    with pytest.raises(ValueError, match="must be one optimizer; drive each of its `opt"):
+        schedule_hyperparameters(several, learning_rate=0.5)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="Keras has no devices there"
+)
+def test_is_driven_on_two_devices_at_once():
+    script = pathlib.Path(__file__).with_name("two_devices.py")
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    settings = dict(capture_output=True, text=True, env=os.environ | flags)
+    done = subprocess.run([sys.executable, str(script)], **settings)
+    assert done.stdout.startswith("2 devices"), done.stderr
+    worst = float(done.stdout.split()[-1])
+    assert worst < 1e-6
