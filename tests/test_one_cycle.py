@@ -206,6 +206,40 @@ def test_an_optimizer_without_momentum_is_refused():
 
 
 @pytest.mark.parametrize(
+    "arguments, rates, momenta",
+    [
+        (
+            {"recipe": "paper"},
+            {0: 0.1, 22: 0.55, 44: 1.0, 66: 0.55, 88: 0.1, 99: 0.001},
+            {0: 0.95, 22: 0.9, 44: 0.85, 66: 0.9, 88: 0.95, 99: 0.95},
+        ),
+        (
+            {"recipe": "fastai"},
+            {0: 0.04, 12: 0.52, 24: 1.0, 99: 1e-5},
+            {0: 0.95, 12: 0.9, 24: 0.85, 99: 0.95},
+        ),
+        (
+            {"recipe": "pytorch", "pct_start": 0.25, "anneal": "linear"},
+            {0: 0.04, 12: 0.52, 24: 1.0, 99: 4e-6},
+            {0: 0.95, 12: 0.9, 24: 0.85, 99: 0.95},
+        ),
+        (
+            {"recipe": "paper", "div_factor": 4, "three_phase": False},
+            {0: 0.25, 44: 1.0, 99: 0.0025},
+            {0: 0.95, 44: 0.85, 99: 0.95},
+        ),
+    ],
+)
+def test_a_recipe_says_all_and_what_is_given_beside_it_counts(arguments, rates, momenta):
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    driven = callbacks.OneCycle(1.0, **arguments).schedules(optimizer, 25, 4)
+    got = {step: float(driven["learning_rate"](step)) for step in rates}
+    assert got == pytest.approx(rates, rel=1e-5)
+    got = {step: float(driven["momentum"](step)) for step in momenta}
+    assert got == pytest.approx(momenta, rel=1e-5)
+
+
+@pytest.mark.parametrize(
     "arguments, sentence",
     [
         ({"max_learning_rate": 0}, "`max_learning_rate` of OneCycle must be above 0"),
@@ -216,6 +250,7 @@ def test_an_optimizer_without_momentum_is_refused():
         ({"total_steps": 1.5}, "`total_steps` of OneCycle must be an integer"),
         ({"pct_start": 2}, "`pct_start` of OneCycle must be between 0 and 1"),
         ({"max_momentum": 1.5}, "`max_momentum` of OneCycleMomentum must be from 0"),
+        ({"recipe": "torch"}, "`recipe` of OneCycle must be one of 'pytorch', 'fastai'"),
         ({"anneal": "cos"}, "`anneal` of OneCycle must be one of 'cosine', 'linear'"),
     ],
 )

@@ -1,9 +1,33 @@
 """One cycle of rate and momentum over a whole `fit`."""
 
 from keras_sched import schedules
-from keras_sched._checks import check, integer
+from keras_sched._checks import check, integer, one_of
 from keras_sched.callbacks.base import ScheduleCallback
 from keras_sched.hyperparameters import momentum_name
+
+RECIPES = {
+    "pytorch": {
+        "pct_start": 0.3,
+        "div_factor": 25.0,
+        "final_div_factor": 1e4,
+        "anneal": "cosine",
+        "three_phase": False,
+    },
+    "fastai": {
+        "pct_start": 0.25,
+        "div_factor": 25.0,
+        "final_div_factor": 4e3,
+        "anneal": "cosine",
+        "three_phase": False,
+    },
+    "paper": {
+        "pct_start": 0.45,
+        "div_factor": 10.0,
+        "final_div_factor": 100.0,
+        "anneal": "linear",
+        "three_phase": True,
+    },
+}
 
 
 class OneCycle(ScheduleCallback):
@@ -22,6 +46,11 @@ class OneCycle(ScheduleCallback):
         cycle_momentum: Whether to drive the momentum too.
         base_momentum: Momentum at the peak of the rate.
         max_momentum: Momentum at both ends.
+        recipe: What the arguments below are where they are `None`. "pytorch": as in
+            `OneCycleLR`. "fastai": as in `fit_one_cycle`, up in a quarter of the run and
+            down to a 100,000th of the peak. "paper": as in Smith 2018, straight up from
+            a tenth of the peak and down again in 45 % of the run each, and in the last
+            tenth to a hundredth of that.
         pct_start: Part of the cycle spent rising.
         div_factor: The first rate is the peak divided by this.
         final_div_factor: The last rate is the first divided by this.
@@ -50,29 +79,33 @@ class OneCycle(ScheduleCallback):
         cycle_momentum=True,
         base_momentum=0.85,
         max_momentum=0.95,
-        pct_start=0.3,
-        div_factor=25.0,
-        final_div_factor=1e4,
-        anneal="cosine",
-        three_phase=False,
+        recipe="pytorch",
+        pct_start=None,
+        div_factor=None,
+        final_div_factor=None,
+        anneal=None,
+        three_phase=None,
     ):
         super().__init__()
         self.max_learning_rate = max_learning_rate
         self.total_steps = total_steps
         self.cycle_momentum = cycle_momentum
-        self._shape = dict(pct_start=pct_start, anneal=anneal, three_phase=three_phase)
-        self._factors = dict(div_factor=div_factor, final_div_factor=final_div_factor)
+        given = dict(pct_start=pct_start, anneal=anneal, three_phase=three_phase)
+        given |= dict(div_factor=div_factor, final_div_factor=final_div_factor)
+        told = {name: value for name, value in given.items() if value is not None}
+        self._shape = RECIPES[one_of(self, "recipe", recipe, RECIPES)] | told
         self._momenta = dict(base_momentum=base_momentum, max_momentum=max_momentum)
         if total_steps is not None:
             integer(self, "total_steps", total_steps, at_least=1)
         self._rate(total_steps or 1), self._momentum(total_steps or 1)
 
     def _rate(self, steps):
-        shape = self._factors | self._shape
-        return schedules.OneCycle(self.max_learning_rate, steps, **shape)
+        return schedules.OneCycle(self.max_learning_rate, steps, **self._shape)
 
     def _momentum(self, steps):
-        return schedules.OneCycleMomentum(steps, **self._momenta, **self._shape)
+        factors = ("div_factor", "final_div_factor")
+        shape = {n: v for n, v in self._shape.items() if n not in factors}
+        return schedules.OneCycleMomentum(steps, **self._momenta, **shape)
 
     def schedules(self, optimizer, steps_per_epoch, epochs):
         steps = self.total_steps or (steps_per_epoch or 0) * epochs
