@@ -120,6 +120,24 @@ def test_reaches_through_a_loss_scale_optimizer():
     np.testing.assert_allclose(train(model), expected, rtol=2e-5)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_reaches_the_weights_of_a_model_in_mixed_precision(policy):
+    def trained(**schedules):
+        keras.utils.set_random_seed(1)
+        layer = keras.layers.Dense(1, use_bias=False, dtype=policy)
+        model = keras.Sequential([keras.Input((3,)), layer])
+        model.compile(keras.optimizers.SGD(0.02, momentum=0.9), "mse")
+        start = model.get_weights()[0]
+        schedule_hyperparameters(model.optimizer, **schedules)
+        return start, train(model)
+
+    start, got = trained(momentum=RAMPS["momentum"])
+    ramped = reference(sgd, ROWS[0][1], "momentum", start)
+    constant = reference(sgd, ROWS[0][1], None, start)
+    assert np.abs(ramped - constant).max() > 0.3
+    np.testing.assert_allclose(got, ramped, atol=0.1)
+
+
 def test_counts_batches_under_gradient_accumulation():
     built = ROWS[0][1] | {"gradient_accumulation_steps": 4}
     model = make_model(built=built)
