@@ -5,6 +5,8 @@ import json
 import math
 import pickle
 import re
+import sys
+import types
 from typing import NamedTuple
 
 import keras
@@ -333,6 +335,33 @@ def test_a_schedule_of_ones_own_needs_fields_and_a_formula():
     assert keras.saving.deserialize_keras_object(saved) == Warmup(Doubling(1), 2)
     with pytest.raises(ValueError, match="`learning_rate` of Doubling must be a finite"):
         Doubling("1")
+
+
+def test_annotations_may_be_kept_as_text():
+    module = types.ModuleType("late")
+    text = """
+from __future__ import annotations
+import dataclasses
+from keras_sched.schedules import Schedule
+from keras_sched.schedules.fields import Steps
+
+class Late(Schedule):
+    start: float
+    _: dataclasses.KW_ONLY
+    wait_steps: Steps = 3
+
+    def validate(self):
+        pass
+
+    def value(self, step):
+        return self.start
+"""
+    sys.modules["late"] = module
+    exec(text, vars(module))
+    assert module.Late(1) == module.Late(1.0)
+    assert schedules.in_epochs(module.Late(1), 10) == module.Late(1, wait_steps=30)
+    with pytest.raises(ValueError, match="`wait_steps` of Late must be an integer"):
+        module.Late(1, wait_steps=0.5)
 
 
 def test_values_takes_a_number_and_no_steps():

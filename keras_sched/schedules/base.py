@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_sched._checks import check
-from keras_sched.schedules.fields import CHECKS, StockSchedule
+from keras_sched.schedules.fields import CHECKS, StockSchedule, kinds
 
 _LAST_STEP = 2**31 - 1
 
@@ -43,11 +43,10 @@ class Schedule(StockSchedule, abc.ABC):
         keras.saving.register_keras_serializable("keras_sched")(cls)
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            if field.type in CHECKS:
-                value = getattr(self, field.name)
-                value = CHECKS[field.type](self, field.name, value)
-                object.__setattr__(self, field.name, value)
+        for name, kind in kinds(type(self)).items():
+            if kind in CHECKS:
+                value = CHECKS[kind](self, name, getattr(self, name))
+                object.__setattr__(self, name, value)
         self.validate()
 
     def __call__(self, step):

@@ -1,6 +1,8 @@
 """What the fields of a schedule may hold, and how each is checked."""
 
-from typing import Annotated, Any
+import dataclasses
+import functools
+from typing import Annotated, Any, get_type_hints
 
 import keras
 
@@ -18,6 +20,13 @@ FactorPerStep = Annotated[float, "what each step multiplies by"]
 Rates = tuple[Rate, ...]
 OrderedSteps = tuple[Steps, ...]
 Points = tuple[tuple[Steps, float], ...]
+
+
+@functools.lru_cache(maxsize=256)
+def kinds(schedule):
+    """Returns what each field of a class of schedules is annotated with, by its name."""
+    hints = get_type_hints(schedule, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(schedule)}
 
 
 def rate(owner, name, value):

@@ -56,9 +56,9 @@ def _stretch(schedule, factor):
     if not isinstance(schedule, Schedule):
         return _stretch_stock(schedule, factor)
     changed = {
-        field.name: _STRETCH[field.type](getattr(schedule, field.name), factor)
-        for field in dataclasses.fields(schedule)
-        if field.type in _STRETCH
+        name: _STRETCH[kind](getattr(schedule, name), factor)
+        for name, kind in fields.kinds(type(schedule)).items()
+        if kind in _STRETCH
     }
     return dataclasses.replace(schedule, **changed)
 
@@ -103,7 +103,8 @@ def _reach(schedule):
     if not isinstance(schedule, Schedule):
         config = schedule.get_config()
         return sum(np.max(config[n]) for n in _STOCK_LENGTHS if config.get(n))
-    told = [(f.type, getattr(schedule, f.name)) for f in dataclasses.fields(schedule)]
+    kinds = fields.kinds(type(schedule))
+    told = [(kind, getattr(schedule, name)) for name, kind in kinds.items()]
     own = sum(_REACH[kind](value) for kind, value in told if kind in _REACH)
     slowed = (_reach(value) for kind, value in told if kind == fields.RateInOwnSteps)
     return own * max(1, *slowed, 0)
