@@ -20,7 +20,9 @@ _MOMENTA = ("momentum", "beta_1")
 _MEANINGLESS = {"ScheduleFreeAdamW": ("beta_1",)}
 
 
-def schedule_hyperparameters(optimizer, *, step_offset=0, **schedules):
+def schedule_hyperparameters(
+    optimizer, *, step_offset=0, momentum_correction=False, **schedules
+):
     """Makes every update read hyperparameters from schedules.
 
     A function traced before does not see the change: call this before the first `fit`,
@@ -29,6 +31,12 @@ def schedule_hyperparameters(optimizer, *, step_offset=0, **schedules):
     Args:
         optimizer: A Keras optimizer, or a `LossScaleOptimizer` around one.
         step_offset: Integer added to the optimizer's counter to give the step.
+        momentum_correction: Whether to give `SGD` the weights that PyTorch's has. Keras
+            keeps the rate inside the velocity, so that after a drop of the rate the old,
+            large one goes on for some `1 / (1 - momentum)` updates. With this the
+            velocity is scaled with the rate, as Goyal et al. put it in "Accurate, Large
+            Minibatch SGD" (2017). Needs `learning_rate` among the schedules, and a
+            momentum without Nesterov's. An update at rate 0 forgets the velocity.
         **schedules: For each hyperparameter, a number or a function of the step (any
             schedule, of ours or of Keras). Names: `learning_rate`, `momentum`,
             `beta_1`, `beta_2`, `rho`, `weight_decay`, as far as the optimizer has them.
@@ -39,8 +47,8 @@ def schedule_hyperparameters(optimizer, *, step_offset=0, **schedules):
 
     Raises:
         ValueError: When the optimizer has no such hyperparameter, holds one that it
-            was built without (a momentum of 0 has no velocity to act on), or when
-            another schedule drives it already.
+            was built without (a momentum of 0 has no velocity to act on), when
+            another schedule drives it already, or when there is no momentum to correct.
 
     >>> optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
     >>> handle = schedule_hyperparameters(optimizer, momentum=OneCycleMomentum(100))
@@ -58,8 +66,11 @@ def schedule_hyperparameters(optimizer, *, step_offset=0, **schedules):
         check(name not in taken, inner, name, free, schedule)
         if not callable(schedule):
             schedules[name] = _constant(number(inner, name, schedule))
+    if momentum_correction:
+        _check_correctable(inner, {**taken, **schedules})
     if not taken:
         driver = inner.apply = _Driver(inner)
+    driver.corrects |= momentum_correction
     driver.schedules.update(schedules)
     driver.offsets.update(dict.fromkeys(schedules, step_offset))
     return ScheduledHyperparameters(inner, driver, tuple(schedules))
@@ -75,6 +86,7 @@ class ScheduledHyperparameters:
         """Ends the scheduling; the optimizer is as it was. May be called again."""
         for name in self._names:
             self._driver.schedules.pop(name, None)
+        self._driver.corrects &= "learning_rate" in self._driver.schedules
         if not self._driver.schedules:
             self._driver.uninstall()
 
@@ -157,6 +169,15 @@ def _check_schedulable(optimizer, name, schedule):
     check(name in has, optimizer, name, must, schedule)
 
 
+def _check_correctable(optimizer, schedules):
+    plain = type(optimizer).__name__ == "SGD" and not optimizer.nesterov
+    plain = plain and _is_schedulable(optimizer, "momentum")
+    must = "False but for SGD with momentum, without Nesterov's"
+    check(plain, optimizer, "momentum_correction", must, True)
+    rate = "False unless a learning_rate is scheduled with it"
+    check("learning_rate" in schedules, optimizer, "momentum_correction", rate, True)
+
+
 def _constant(value):
     return lambda step: ops.convert_to_tensor(value, dtype="float32")
 
@@ -167,6 +188,7 @@ class _Driver:
     def __init__(self, optimizer):
         self.optimizer = optimizer
         self.schedules, self.offsets, self.now, self.held = {}, {}, {}, {}
+        self.corrects = False
         self.running = 0  # Replicas of one strategy are traced one inside another.
         self._apply, self._rate = optimizer.apply, optimizer._get_current_learning_rate
         optimizer._get_current_learning_rate = self.learning_rate
@@ -182,10 +204,14 @@ class _Driver:
     def _apply_scheduled(self, grads, trainable_variables):
         if not self.running:
             attributes = self.schedules.keys() - {"learning_rate"}
+            attributes |= {"momentum"} if self.corrects else set()
             self.held = {n: float(getattr(self.optimizer, n)) for n in attributes}
         self.running += 1
         try:
             self.now = {name: self.value(name) for name in self.schedules}
+            if self.corrects:
+                momentum = self.now.get("momentum", self.held["momentum"])
+                self.now["momentum"] = momentum * self._rate_over_the_last()
             for name, value in self.held.items():
                 now = _as_attribute(value, self.now[name])
                 setattr(self.optimizer, name, now)
@@ -200,12 +226,28 @@ class _Driver:
         for name, value in self.held.items():
             setattr(self.optimizer, name, value)
 
-    def value(self, name):
+    def _rate_over_the_last(self):
+        """Returns by how much the rate has grown since the update before this one."""
+        rate = self.now["learning_rate"]
+        back = self.optimizer.gradient_accumulation_steps or 1
+        before = self.value("learning_rate", back)
+        if isinstance(rate, float):
+            return rate / before if before else 1.0
+        return ops.where(before > 0, rate / before, 1.0)
+
+    def value(self, name, back=0):
+        """Returns what a schedule says of this step, or of one so many steps back.
+
+        What is further back than the optimizer's first step is taken for that.
+        """
         schedule, offset = self.schedules[name], self.offsets[name]
         if keras.backend.backend() == "torch":
             with keras.device("cpu"):
-                return float(schedule(batches_seen(self.optimizer) + offset))
-        return schedule(ops.convert_to_tensor(self.optimizer._iterations) + offset)
+                step = max(batches_seen(self.optimizer) - back, 0)
+                return float(schedule(step + offset))
+        step = ops.convert_to_tensor(self.optimizer._iterations)
+        step = ops.maximum(step - back, 0) if back else step
+        return schedule(step + offset)
 
     def learning_rate(self):
         if "learning_rate" not in self.schedules:

@@ -7,7 +7,18 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import pytest
-from reference import BATCH, SGD, STEPS, X, Y, as_numpy, make_model, sgd, train
+from reference import (
+    BATCH,
+    SGD,
+    STEPS,
+    X,
+    Y,
+    as_numpy,
+    gradients,
+    make_model,
+    sgd,
+    train,
+)
 
 from keras_sched import callbacks, schedules
 from keras_sched.callbacks.base import ScheduleCallback
@@ -183,6 +194,78 @@ def test_an_interrupted_fit_leaves_nothing(row):
         fit(model, [row.make(), Interrupt()])
     assert "learning_rate" not in fit(model, []).history
     assert "apply" not in vars(model.optimizer)
+
+
+def by_pytorch(start, rates, momenta):
+    """PyTorch's SGD: the velocity holds gradients, and the rate comes last."""
+    weights, velocity = start.astype("float64"), 0.0
+    for step in range(STEPS):
+        velocity = momenta[step] * velocity + gradients(weights, step)
+        weights = weights - rates[step] * velocity
+    return weights
+
+
+@pytest.mark.parametrize("name", ["OneCycle", "StepDecay"])
+def test_with_momentum_correction_the_weights_are_pytorchs(name):
+    row = ROWS[name]
+    for steps_per_execution in EXECUTIONS:
+        model = make_model(steps_per_execution=steps_per_execution)
+        start = model.get_weights()[0]
+        callback = row.make()
+        callback.momentum_correction = True
+        fit(model, [callback])
+        expected = by_pytorch(start, row.rates, row.momenta)
+        np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-5)
+        assert np.abs(expected - by_hand(start, row)).max() > 0.05
+        assert model.optimizer.momentum == MOMENTUM
+
+
+def test_momentum_correction_equals_torch_itself():
+    torch = pytest.importorskip("torch", reason="parity with PyTorch needs torch")
+    model = make_model()
+    weights = torch.nn.Parameter(torch.tensor(model.get_weights()[0].astype("float64")))
+    optimizer = torch.optim.SGD([weights], 0.1, momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.05, total_steps=STEPS)
+    for step in range(STEPS):
+        gradient = gradients(weights.detach().numpy(), step)
+        weights.grad = torch.tensor(gradient)
+        optimizer.step()
+        if step < STEPS - 1:
+            scheduler.step()
+    fit(model, [callbacks.OneCycle(0.05, momentum_correction=True)])
+    expected = weights.detach().numpy()
+    np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_momentum_correction_looks_back_one_update_under_gradient_accumulation():
+    model = make_model(built=SGD | {"gradient_accumulation_steps": EACH})
+    weights = start = model.get_weights()[0].astype("float64")
+    fit(model, [callbacks.StepDecay(0.5, 2, momentum_correction=True)])
+    velocity, rates = 0.0, ROWS["StepDecay"].rates
+    for update in range(EPOCHS):
+        steps = range(update * EACH, (update + 1) * EACH)
+        gradient = np.mean([gradients(weights, step) for step in steps], axis=0)
+        velocity = MOMENTUM * velocity + gradient
+        weights = weights - rates[steps[-1]] * velocity
+    assert np.abs(weights - start).max() > 0.1
+    np.testing.assert_allclose(model.get_weights()[0], weights, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, built",
+    [("Adam", {}), ("SGD", {}), ("SGD", {"momentum": 0.9, "nesterov": True})],
+)
+def test_momentum_correction_is_for_plain_sgd_with_momentum(name, built):
+    model = make_model(name, built)
+    callback = callbacks.StepDecay(momentum_correction=True)
+    with pytest.raises(ValueError, match="`momentum_correction` of .* must be False but"):
+        fit(model, [callback])
+
+
+def test_momentum_correction_needs_a_scheduled_rate():
+    callback = callbacks.HyperparameterScheduler(momentum_correction=True, momentum=0.5)
+    with pytest.raises(ValueError, match="`momentum_correction` of SGD must be False un"):
+        fit(make_model(), [callback])
 
 
 @pytest.mark.parametrize("make", [callbacks.StepDecay, callbacks.TimeBasedDecay])

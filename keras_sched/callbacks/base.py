@@ -18,6 +18,10 @@ class ScheduleCallback(keras.callbacks.Callback, abc.ABC):
     TensorBoard where they come later in the list.
     """
 
+    def __init__(self, *, momentum_correction=False):
+        super().__init__()
+        self.momentum_correction = momentum_correction
+
     @abc.abstractmethod
     def schedules(self, optimizer, steps_per_epoch, epochs):
         """Returns what is to be driven in this `fit`: schedules by hyperparameter.
@@ -48,7 +52,10 @@ class ScheduleCallback(keras.callbacks.Callback, abc.ABC):
         begun = epoch * steps if steps else seen * (epoch > 0)
         self._step_offset = begun - seen
         handle = schedule_hyperparameters(
-            model.optimizer, step_offset=self._step_offset, **self._schedules
+            model.optimizer,
+            step_offset=self._step_offset,
+            momentum_correction=self.momentum_correction,
+            **self._schedules,
         )
         _fit_loop.retrace(model, undo=handle.remove)
         self._installed = True

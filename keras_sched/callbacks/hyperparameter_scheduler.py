@@ -16,6 +16,8 @@ class HyperparameterScheduler(ScheduleCallback):
     Args:
         in_epochs: Whether the lengths in the schedules are epochs. If so, nobody has to
             know how many batches an epoch has.
+        momentum_correction: Whether SGD's velocity follows the rate, as PyTorch's does;
+            `schedule_hyperparameters` says how.
         **scheduled: For each hyperparameter a number or a schedule, of ours or of Keras:
             `learning_rate`, `momentum`, `beta_1`, `beta_2`, `rho`, `weight_decay`, as far
             as the optimizer was built with them.
@@ -37,8 +39,8 @@ class HyperparameterScheduler(ScheduleCallback):
     [0.35, 0.322, 0.123, 0.002]
     """
 
-    def __init__(self, *, in_epochs=False, **scheduled):
-        super().__init__()
+    def __init__(self, *, in_epochs=False, momentum_correction=False, **scheduled):
+        super().__init__(momentum_correction=momentum_correction)
         check(scheduled, self, "learning_rate", "given, or another one", None)
         for name, schedule in scheduled.items():
             one_of(self, "hyperparameter", name, SCHEDULABLE)

@@ -56,6 +56,8 @@ class OneCycle(ScheduleCallback):
         final_div_factor: The last rate is the first divided by this.
         anneal: "cosine" or "linear".
         three_phase: Whether the fall to the first rate mirrors the rise.
+        momentum_correction: Whether SGD's velocity follows the rate, as PyTorch's does;
+            `schedule_hyperparameters` says how.
 
     Raises:
         ValueError: At construction, for an argument out of bounds. When training begins,
@@ -85,8 +87,9 @@ class OneCycle(ScheduleCallback):
         final_div_factor=None,
         anneal=None,
         three_phase=None,
+        momentum_correction=False,
     ):
-        super().__init__()
+        super().__init__(momentum_correction=momentum_correction)
         self.max_learning_rate = max_learning_rate
         self.total_steps = total_steps
         self.cycle_momentum = cycle_momentum

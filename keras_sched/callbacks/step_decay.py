@@ -16,6 +16,8 @@ class StepDecay(ScheduleCallback):
     Args:
         drop_factor: What each drop multiplies by. Above 0, at most 1.
         drop_epochs: Epochs between drops. At least 1.
+        momentum_correction: Whether SGD's velocity follows the rate, as PyTorch's does;
+            `schedule_hyperparameters` says how.
 
     Raises:
         ValueError: At construction, for an argument out of these bounds. When training
@@ -31,8 +33,8 @@ class StepDecay(ScheduleCallback):
     [0.4, 0.4, 0.2, 0.2, 0.1]
     """
 
-    def __init__(self, drop_factor=0.5, drop_epochs=10):
-        super().__init__()
+    def __init__(self, drop_factor=0.5, drop_epochs=10, *, momentum_correction=False):
+        super().__init__(momentum_correction=momentum_correction)
         self.drop_factor = drop_factor
         self.drop_epochs = integer(self, "drop_epochs", drop_epochs, at_least=1)
         self._from(0.0, 1)

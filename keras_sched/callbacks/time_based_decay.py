@@ -16,6 +16,8 @@ class TimeBasedDecay(ScheduleCallback):
     Args:
         decay_rate: How much the divisor grows in one step. Not negative. `None`: the
             compiled rate over the epochs of the `fit`.
+        momentum_correction: Whether SGD's velocity follows the rate, as PyTorch's does;
+            `schedule_hyperparameters` says how.
 
     Raises:
         ValueError: At construction, for a negative `decay_rate`. When training begins,
@@ -32,8 +34,8 @@ class TimeBasedDecay(ScheduleCallback):
     [0.4, 0.2, 0.133, 0.1]
     """
 
-    def __init__(self, decay_rate=None):
-        super().__init__()
+    def __init__(self, decay_rate=None, *, momentum_correction=False):
+        super().__init__(momentum_correction=momentum_correction)
         self.decay_rate = decay_rate
         schedules.TimeBasedDecay(0.0, 0.0 if decay_rate is None else decay_rate)
 
