@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_sched import _atomic, schedules
 from keras_sched._checks import check, integer
-from keras_sched.schedules.fields import rate
+from keras_sched.schedules import fields
 from keras_sched.schedules.lengths import extent
 
 __all__ = ["history", "learning_rate_curve", "save", "schedule"]
@@ -66,7 +66,7 @@ def schedule(schedule, steps=None, *, label=None, ax=None):
     """
     named = _named(schedule)
     for each in named.values():
-        rate("plot.schedule", "schedule", each)
+        fields.rate("plot.schedule", "schedule", each)
     check(named, "plot.schedule", "schedule", "at least one", schedule)
     if steps is None:
         steps = max(extent(each) for each in named.values())

@@ -10,6 +10,26 @@ Y = X @ np.array([[1.0], [2.0], [-1.0]], "float32")
 SGD = {"learning_rate": 0.02, "momentum": 0.9}
 
 
+def ramp(start, end):
+    """A schedule, as a function of tensors in the step and of floats in NumPy."""
+
+    def value(step):
+        part = step if isinstance(step, int) else keras.ops.cast(step, "float32")
+        return start + (end - start) * (part / STEPS)
+
+    return value
+
+
+RAMPS = {
+    "learning_rate": ramp(0.01, 0.05),
+    "momentum": ramp(0.95, 0.5),
+    "beta_1": ramp(0.95, 0.5),
+    "beta_2": ramp(0.99, 0.9),
+    "rho": ramp(0.95, 0.7),
+    "weight_decay": ramp(0.0, 0.5),
+}
+
+
 def make_model(name="SGD", built=SGD, **compiled):
     keras.utils.set_random_seed(1)
     layer = keras.layers.Dense(1, use_bias=False)
@@ -91,8 +111,7 @@ def nesterov(weights, driven):
     return sgd(weights, driven, nesterov=True)
 
 
-def adamw(weights, driven):
-    return adam(weights, driven)
+adamw = adam
 
 
 def adagrad(weights, driven):

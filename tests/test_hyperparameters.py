@@ -6,8 +6,8 @@ import pickle
 import keras
 import numpy as np
 import pytest
-from keras import ops
 from reference import (
+    RAMPS,
     STEPS,
     adam,
     as_numpy,
@@ -27,18 +27,6 @@ pytestmark = pytest.mark.every_backend
 EXECUTIONS = (1,) if keras.backend.backend() == "torch" else (1, 8)
 
 
-def ramp(start, end):
-    """A schedule, as a function of tensors in the step and of floats in NumPy."""
-
-    def value(step):
-        part = (
-            step / STEPS if isinstance(step, int) else ops.cast(step, "float32") / STEPS
-        )
-        return start + (end - start) * part
-
-    return value
-
-
 ADAM = {"learning_rate": 0.05, "beta_1": 0.9, "beta_2": 0.99}
 ROWS = [
     ("SGD", {"learning_rate": 0.02, "momentum": 0.9}, sgd),
@@ -47,14 +35,6 @@ ROWS = [
     ("AdamW", ADAM | {"weight_decay": 0.1}, adam),
     ("RMSprop", {"learning_rate": 0.01, "momentum": 0.5, "rho": 0.9}, rmsprop),
 ]
-RAMPS = {
-    "learning_rate": ramp(0.01, 0.05),
-    "momentum": ramp(0.95, 0.5),
-    "beta_1": ramp(0.95, 0.5),
-    "beta_2": ramp(0.99, 0.9),
-    "rho": ramp(0.95, 0.7),
-    "weight_decay": ramp(0.0, 0.5),
-}
 CASES = [
     pytest.param(name, built, rule, driven, id=f"{name}-{'nesterov-' * n}{driven}")
     for name, built, rule in ROWS

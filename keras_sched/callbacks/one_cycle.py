@@ -5,21 +5,10 @@ from keras_sched._checks import check, integer, one_of
 from keras_sched.callbacks.base import ScheduleCallback
 from keras_sched.hyperparameters import momentum_name
 
+# What differs from the defaults of `schedules.OneCycle`, which are PyTorch's.
 RECIPES = {
-    "pytorch": {
-        "pct_start": 0.3,
-        "div_factor": 25.0,
-        "final_div_factor": 1e4,
-        "anneal": "cosine",
-        "three_phase": False,
-    },
-    "fastai": {
-        "pct_start": 0.25,
-        "div_factor": 25.0,
-        "final_div_factor": 4e3,
-        "anneal": "cosine",
-        "three_phase": False,
-    },
+    "pytorch": {},
+    "fastai": {"pct_start": 0.25, "final_div_factor": 4e3},
     "paper": {
         "pct_start": 0.45,
         "div_factor": 10.0,

@@ -9,9 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_sched._checks import check
-from keras_sched.schedules.fields import CHECKS, StockSchedule, kinds
-
-_LAST_STEP = 2**31 - 1
+from keras_sched.schedules.fields import CHECKS, LAST_STEP, StockSchedule, kinds
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)
@@ -93,9 +91,9 @@ def _whole(owner, step):
     dtype = keras.backend.standardize_dtype(step.dtype)
     check("int" in dtype, owner, "step", "an integer, or integers", step)
     if host:
-        return ops.convert_to_tensor(np.clip(step, 0, _LAST_STEP).astype("int32"))
+        return ops.convert_to_tensor(np.clip(step, 0, LAST_STEP).astype("int32"))
     if dtype in ("int64", "uint32", "uint64"):
-        step = ops.clip(step, 0, _LAST_STEP)
+        step = ops.clip(step, 0, LAST_STEP)
     return ops.maximum(ops.cast(step, "int32"), 0)
 
 

@@ -10,10 +10,9 @@ from keras import ops
 
 from keras_sched._checks import at_least, check, share
 from keras_sched.schedules.base import Schedule
-from keras_sched.schedules.fields import Steps
+from keras_sched.schedules.fields import LAST_STEP, Steps
 from keras_sched.schedules.powers import power
 
-_LAST_STEP = 2**31 - 1
 _MOST_CYCLES = 2**16
 
 
@@ -84,7 +83,7 @@ def _cycles(first, factor):
     """Returns how many cycles begin within the steps there are, about."""
     if factor == 1:
         return 1
-    return math.log1p(_LAST_STEP / first * (factor - 1)) / math.log(factor)
+    return math.log1p(LAST_STEP / first * (factor - 1)) / math.log(factor)
 
 
 @functools.lru_cache(maxsize=64)
@@ -92,12 +91,12 @@ def _table(first, factor):
     """Returns a column a cycle: start, end, what of it is past counting, and length."""
     with decimal.localcontext(prec=60):
         end, length, restarts = decimal.Decimal(0), decimal.Decimal(first), [0]
-        while restarts[-1] <= _LAST_STEP:
+        while restarts[-1] <= LAST_STEP:
             end, length = end + length, length * decimal.Decimal(factor)
             whole = end.to_integral_value(decimal.ROUND_HALF_UP)
             restarts.append(int(whole))
     starts, ends = restarts[:-1], restarts[1:]
-    counted = [min(end, _LAST_STEP) for end in ends]
+    counted = [min(end, LAST_STEP) for end in ends]
     beyond = [end - last for end, last in zip(ends, counted)]
     lengths = [end - start for start, end in zip(starts, ends)]
     steps = np.array(starts, "int32"), np.array(counted, "int32")

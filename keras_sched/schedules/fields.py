@@ -10,6 +10,8 @@ from keras_sched._checks import check, integer, number
 
 StockSchedule = keras.optimizers.schedules.LearningRateSchedule
 
+LAST_STEP = 2**31 - 1  # Steps are int32 on every backend.
+
 # What a field is called in a class says how it is checked here, and in lengths.py how
 # it grows when the schedule is written in epochs.
 Rate = Annotated[Any, "a number or a schedule"]

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_sched.schedules.fields import LAST_STEP
+
 INTERPOLATIONS = ("linear", "cosine", "constant")
-_FOREVER = 2**31 - 1
 _LOOKED_UP = 2**18
 
 
@@ -85,9 +86,9 @@ def _segments(points, interpolation):
     jumps = interpolation == "constant"
     last_before = [math.ceil(s) - 1 if jumps else math.floor(s) for s, _ in (begin, end)]
     columns = [
-        (-_FOREVER, last_before[0], 0, 0.0, 0.0, begin[1], 0.0),
+        (-LAST_STEP, last_before[0], 0, 0.0, 0.0, begin[1], 0.0),
         *(_segment(*pair, interpolation) for pair in pairs),
-        (last_before[1], _FOREVER, 0, 0.0, 0.0, end[1], 0.0),
+        (last_before[1], LAST_STEP, 0, 0.0, 0.0, end[1], 0.0),
     ]
     table = np.array(columns).T
     return _Segments(table[:3].astype("int32"), table[3:])

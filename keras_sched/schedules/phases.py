@@ -1,14 +1,14 @@
 """Where the phases of one cycle begin and end: the same for rate and momentum."""
 
-from keras_sched._checks import check, one_of
+from keras_sched._checks import at_least, check, one_of
 
 ANNEALS = ("cosine", "linear")
 
 
 def check_phases(cycle):
     """Refuses what would make no cycle."""
-    steps, start = cycle.total_steps, cycle.pct_start
-    check(steps >= 1, cycle, "total_steps", "at least 1", steps)
+    at_least(cycle, 1, "total_steps")
+    start = cycle.pct_start
     most = 0.5 if cycle.three_phase else 1.0
     must = f"between 0 and {most:g}"
     must += ", as there are three phases" * cycle.three_phase
