@@ -1,5 +1,7 @@
 """What every doctest finds in its namespace, and every test in its folder."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -14,3 +16,11 @@ def _doctest_names(doctest_namespace, tmp_path):
     names |= {name: getattr(schedules, name) for name in schedules.__all__}
     doctest_namespace |= names
     doctest_namespace.update(keras=keras, np=np, ops=keras.ops, directory=tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _pictures_closed():
+    """No test sees what another has drawn: a doctest leaves its pictures open."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")

@@ -32,12 +32,6 @@ PICTURES = {
 every = pytest.mark.parametrize("picture", PICTURES.values(), ids=PICTURES)
 
 
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
-
-
 @every
 def test_draws_on_the_axes_it_is_given_and_returns_them(picture):
     _, (left, right) = plt.subplots(1, 2)
