@@ -1,5 +1,6 @@
 """What may be touched of a running `fit`, beside the optimizer, and put back after."""
 
+import contextlib
 import functools
 
 import keras
@@ -8,29 +9,77 @@ import numpy as np
 _END_OF_DATA = ("StopIteration", "OutOfRangeError")
 
 
-def retrace(model, undo):
+class Setting:
+    """A number that the compiled step reads anew each time, where others are constants.
+
+    Give it to `retrace`. Called, it returns what to calculate with: while the step is
+    traced, what stands for the number there.
+    """
+
+    def __init__(self, value):
+        self._value = value
+        if keras.backend.backend() == "tensorflow":
+            self._value = keras.Variable(value, trainable=False, dtype="float32")
+
+    def __call__(self):
+        return self._value
+
+    def assign(self, value):
+        """Changes the number, between two steps."""
+        if isinstance(self._value, keras.Variable):
+            self._value.assign(value)
+        else:
+            self._value = value
+
+    @contextlib.contextmanager
+    def standing_for(self, traced):
+        """Lets `traced` stand for the number in a `with` block."""
+        value, self._value = self._value, traced
+        try:
+            yield
+        finally:
+            self._value = value
+
+
+def retrace(model, undo, settings=()):
     """Has the training step compiled anew, and keeps the old one for afterwards.
 
     Call it while `fit` runs, before the step it is to concern. The old step comes back,
     and every `undo` is called, at `finish`, when a step raises, or, should `fit` end by
     an exception elsewhere, as soon as the next `fit` begins.
+
+    Args:
+        model: The model.
+        undo: Function that takes out what the step is compiled anew for.
+        settings: `Setting`s that it reads.
     """
     heal(model)
     step = model.train_function
     if not isinstance(step, _TemporaryStep):
         step = _TemporaryStep(model)
     step.undos.append(undo)
-    step.compiled, model.train_function = _compile_anew(model), step
+    step.settings.extend(settings)
+    step.compiled, model.train_function = _compile_anew(model, step.settings), step
 
 
-def _compile_anew(model):
+def _compile_anew(model, settings):
     """Returns a training function that has not been traced.
 
     `jax.jit` takes equal functions for one, and a model's `train_step` is equal to
     itself: without a new name for it, the trace that is kept would be used again.
     """
     plain, had = model.train_step, "train_step" in vars(model)
-    model.train_function, model.train_step = None, lambda *args: plain(*args)
+
+    def step(*args):
+        if not _travels(settings):
+            return plain(*args)
+        state, (batch, values) = args
+        with contextlib.ExitStack() as stack:
+            for setting, value in zip(settings, values):
+                stack.enter_context(setting.standing_for(value))
+            return plain(state, batch)
+
+    model.train_function, model.train_step = None, step
     try:
         model.make_train_function()
     finally:
@@ -38,6 +87,11 @@ def _compile_anew(model):
         if had:
             model.train_step = plain
     return model.train_function
+
+
+def _travels(settings):
+    """Returns whether settings must go with the batches: JAX sees arguments only."""
+    return settings and keras.backend.backend() == "jax"
 
 
 def finish(model):
@@ -100,18 +154,24 @@ class _TemporaryStep:
 
     def __init__(self, model):
         self.model, self.fit = model, model.history
-        self.before, self.compiled, self.undos = model.train_function, None, []
+        self.before, self.compiled = model.train_function, None
+        self.undos, self.settings = [], []
 
     def __call__(self, *args):
         if self.heal():
             self.model.make_train_function()
             return self.model.train_function(*args)
+        if _travels(self.settings):
+            args = args[0], self._with_settings(args[1])
         try:
             return self.compiled(*args)
         except BaseException as error:
             if type(error).__name__ not in _END_OF_DATA:
                 self.finish()
             raise
+
+    def _with_settings(self, batches):
+        return ((batch, [setting() for setting in self.settings]) for batch in batches)
 
     def heal(self):
         """Returns whether another `fit` than its own is running; then, finishes."""

@@ -1,27 +1,19 @@
-"""Makes the compiled step read schedules. All private knowledge of Keras optimizers.
-
-Keras reads `momentum`, `beta_1` and their like as Python floats, so the first trace
-turns them into constants and setting them later changes nothing. Here, while an update
-is traced (or, on torch, made), each scheduled attribute stands for the value that its
-schedule has at the optimizer's own counter; before and after it is the float it was.
-Configs, checkpoints and the number of variables therefore never see a schedule.
-"""
-
-import functools
+"""Which hyperparameters an optimizer has, and schedules that its updates read."""
 
 import keras
 from keras import ops
 
+from keras_sched import _driver
 from keras_sched._checks import check, integer, number
 
-SCHEDULABLE = ("learning_rate", "momentum", "beta_1", "beta_2", "rho", "weight_decay")
+SCHEDULABLE = ("learning_rate", *_driver.ATTRIBUTES, "gradient_noise")
 _MOMENTA = ("momentum", "beta_1")
 # It takes its average apart with this one, as if it had been put together with it.
 _MEANINGLESS = {"ScheduleFreeAdamW": ("beta_1",)}
 
 
 def schedule_hyperparameters(
-    optimizer, *, step_offset=0, momentum_correction=False, **schedules
+    optimizer, *, step_offset=0, momentum_correction=False, seed=0, **schedules
 ):
     """Makes every update read hyperparameters from schedules.
 
@@ -37,10 +29,14 @@ def schedule_hyperparameters(
             velocity is scaled with the rate, as Goyal et al. put it in "Accurate, Large
             Minibatch SGD" (2017). Needs `learning_rate` among the schedules, and a
             momentum without Nesterov's. An update at rate 0 forgets the velocity.
+        seed: Integer seed of the gradient noise, which is a function of that and of the
+            optimizer's counter.
         **schedules: For each hyperparameter, a number or a function of the step (any
             schedule, of ours or of Keras). Names: `learning_rate`, `momentum`,
-            `beta_1`, `beta_2`, `rho`, `weight_decay`, as far as the optimizer has them.
-            The step counts batches, with gradient accumulation too.
+            `beta_1`, `beta_2`, `rho`, `weight_decay`, as far as the optimizer has them;
+            and `gradient_noise`, the standard deviation of normal noise that is added
+            to every gradient once an update, after clipping. The step counts batches,
+            with gradient accumulation too.
 
     Returns:
         `ScheduledHyperparameters`; its `remove()` ends the scheduling.
@@ -58,8 +54,9 @@ def schedule_hyperparameters(
     """
     inner = _innermost(optimizer)
     integer("schedule_hyperparameters", "step_offset", abs(step_offset))
-    driver = vars(inner).get("apply")
-    taken = driver.schedules if isinstance(driver, _Driver) else {}
+    integer("schedule_hyperparameters", "seed", seed)
+    driver = _driver.driver_of(inner)
+    taken = driver.schedules if driver else {}
     for name, schedule in schedules.items():
         _check_schedulable(inner, name, schedule)
         free = f"free, but is driven by {taken.get(name)!r} already"
@@ -67,9 +64,13 @@ def schedule_hyperparameters(
         if not callable(schedule):
             schedules[name] = _constant(number(inner, name, schedule))
     if momentum_correction:
-        _check_correctable(inner, {**taken, **schedules})
-    if not taken:
-        driver = inner.apply = _Driver(inner)
+        check_correctable(inner)
+        given = "learning_rate" in (*taken, *schedules)
+        must = "False unless a learning_rate is scheduled with it"
+        check(given, inner, "momentum_correction", must, True)
+    driver = driver or _driver.Driver(inner)
+    if "gradient_noise" in schedules:
+        driver.seed = seed
     driver.corrects |= momentum_correction
     driver.schedules.update(schedules)
     driver.offsets.update(dict.fromkeys(schedules, step_offset))
@@ -86,9 +87,9 @@ class ScheduledHyperparameters:
         """Ends the scheduling; the optimizer is as it was. May be called again."""
         for name in self._names:
             self._driver.schedules.pop(name, None)
+        self._names = ()
         self._driver.corrects &= "learning_rate" in self._driver.schedules
-        if not self._driver.schedules:
-            self._driver.uninstall()
+        self._driver.uninstall_if_idle()
 
     def __enter__(self):
         return self
@@ -99,6 +100,38 @@ class ScheduledHyperparameters:
     def __repr__(self):
         names = ", ".join(self._names)
         return f"{type(self).__name__}({type(self._optimizer).__name__}: {names})"
+
+
+def scale_learning_rate(optimizer, scale):
+    """Multiplies the rate, whatever it comes from, by what `scale()` returns.
+
+    An update calls it while it is traced. Several scales multiply each other.
+
+    Returns:
+        Function that ends the scaling.
+    """
+    inner = _innermost(optimizer)
+    driver = _driver.driver_of(inner) or _driver.Driver(inner)
+    driver.scales.append(scale)
+
+    def remove():
+        if scale in driver.scales:
+            driver.scales.remove(scale)
+            driver.uninstall_if_idle()
+
+    return remove
+
+
+def scale_velocity(optimizer, factor):
+    """Multiplies the velocities that an `SGD` keeps by a number."""
+    for velocity in getattr(_innermost(optimizer), "momentums", ()):
+        velocity.assign(velocity * factor)
+
+
+def last_used(optimizer, name):
+    """Returns, as a float, what a driven optimizer's last update took."""
+    driver = _driver.driver_of(_innermost(optimizer))
+    return float(ops.convert_to_numpy(driver.last_used(name)))
 
 
 def schedulable(optimizer):
@@ -129,7 +162,21 @@ def batches_seen(optimizer):
 
     The public `iterations` counts updates: fewer, under gradient accumulation.
     """
-    return int(ops.convert_to_numpy(_innermost(optimizer)._iterations))
+    return _driver.batches_seen(_innermost(optimizer))
+
+
+def batches_per_update(optimizer):
+    """Returns how many batches go into one update, as an int."""
+    return _innermost(optimizer).gradient_accumulation_steps or 1
+
+
+def check_correctable(optimizer):
+    """Refuses an optimizer whose velocity does not hold the rate."""
+    inner = _innermost(optimizer)
+    plain = type(inner).__name__ == "SGD" and not inner.nesterov
+    plain = plain and _is_schedulable(inner, "momentum")
+    must = "False but for SGD with momentum, without Nesterov's"
+    check(plain, inner, "momentum_correction", must, True)
 
 
 def reset(optimizer, variables):
@@ -155,7 +202,7 @@ def _innermost(optimizer):
 
 
 def _is_schedulable(optimizer, name):
-    if name == "learning_rate":
+    if name not in _driver.ATTRIBUTES:
         return True
     if name in _MEANINGLESS.get(type(optimizer).__name__, ()):
         return False
@@ -169,151 +216,5 @@ def _check_schedulable(optimizer, name, schedule):
     check(name in has, optimizer, name, must, schedule)
 
 
-def _check_correctable(optimizer, schedules):
-    plain = type(optimizer).__name__ == "SGD" and not optimizer.nesterov
-    plain = plain and _is_schedulable(optimizer, "momentum")
-    must = "False but for SGD with momentum, without Nesterov's"
-    check(plain, optimizer, "momentum_correction", must, True)
-    rate = "False unless a learning_rate is scheduled with it"
-    check("learning_rate" in schedules, optimizer, "momentum_correction", rate, True)
-
-
 def _constant(value):
     return lambda step: ops.convert_to_tensor(value, dtype="float32")
-
-
-class _Driver:
-    """Stands in for one optimizer's `apply` and holds the schedules it obeys."""
-
-    def __init__(self, optimizer):
-        self.optimizer = optimizer
-        self.schedules, self.offsets, self.now, self.held = {}, {}, {}, {}
-        self.corrects = False
-        self.running = 0  # Replicas of one strategy are traced one inside another.
-        self._apply, self._rate = optimizer.apply, optimizer._get_current_learning_rate
-        optimizer._get_current_learning_rate = self.learning_rate
-        self._call = self._apply_scheduled
-        if keras.backend.backend() == "torch":
-            import torch
-
-            self._call = torch.compiler.disable(self._apply_scheduled)
-
-    def __call__(self, grads, trainable_variables=None):
-        return self._call(grads, trainable_variables)
-
-    def _apply_scheduled(self, grads, trainable_variables):
-        if not self.running:
-            attributes = self.schedules.keys() - {"learning_rate"}
-            attributes |= {"momentum"} if self.corrects else set()
-            self.held = {n: float(getattr(self.optimizer, n)) for n in attributes}
-        self.running += 1
-        try:
-            self.now = {name: self.value(name) for name in self.schedules}
-            if self.corrects:
-                momentum = self.now.get("momentum", self.held["momentum"])
-                self.now["momentum"] = momentum * self._rate_over_the_last()
-            for name, value in self.held.items():
-                now = _as_attribute(value, self.now[name])
-                setattr(self.optimizer, name, now)
-            return self._apply(grads, trainable_variables)
-        finally:
-            self.running -= 1
-            if not self.running:
-                self._restore()
-
-    def _restore(self):
-        self.now = {}
-        for name, value in self.held.items():
-            setattr(self.optimizer, name, value)
-
-    def _rate_over_the_last(self):
-        """Returns by how much the rate has grown since the update before this one."""
-        rate = self.now["learning_rate"]
-        back = self.optimizer.gradient_accumulation_steps or 1
-        before = self.value("learning_rate", back)
-        if isinstance(rate, float):
-            return rate / before if before else 1.0
-        return ops.where(before > 0, rate / before, 1.0)
-
-    def value(self, name, back=0):
-        """Returns what a schedule says of this step, or of one so many steps back.
-
-        What is further back than the optimizer's first step is taken for that.
-        """
-        schedule, offset = self.schedules[name], self.offsets[name]
-        if keras.backend.backend() == "torch":
-            with keras.device("cpu"):
-                step = max(batches_seen(self.optimizer) - back, 0)
-                return float(schedule(step + offset))
-        step = ops.convert_to_tensor(self.optimizer._iterations)
-        step = ops.maximum(step - back, 0) if back else step
-        return schedule(step + offset)
-
-    def learning_rate(self):
-        if "learning_rate" not in self.schedules:
-            return self._rate()
-        if "learning_rate" in self.now:
-            return self.now["learning_rate"]
-        return self.value("learning_rate")
-
-    def uninstall(self):
-        if vars(self.optimizer).get("apply") is self:
-            del self.optimizer.apply, self.optimizer._get_current_learning_rate
-
-
-def _as_attribute(held, value):
-    """Returns what update rules are to read in place of the float `held`."""
-    return value if isinstance(value, float) else _Traced(held, value)
-
-
-@functools.total_ordering
-class _Traced:
-    """The float it was to comparisons, the traced value to arithmetic.
-
-    Update rules ask `if self.momentum != 0` while they are traced, which no traced
-    value could answer; the answer must be the one given when the slots were built.
-    It is no float itself: a library that took it for one would use the constant.
-    """
-
-    def __init__(self, held, value):
-        self.held, self.value, self.dtype = held, value, value.dtype
-
-    def __eq__(self, other):
-        return self.held == other
-
-    def __lt__(self, other):
-        return self.held < other
-
-    __hash__ = None
-
-    def __tf_tensor__(self, dtype=None, name=None):
-        return self.value if dtype is None else ops.cast(self.value, dtype.name)
-
-    def __jax_array__(self):
-        return self.value
-
-    def __add__(self, other):
-        return self.value + other
-
-    def __sub__(self, other):
-        return self.value - other
-
-    def __rsub__(self, other):
-        return other - self.value
-
-    def __mul__(self, other):
-        return self.value * other
-
-    def __truediv__(self, other):
-        return self.value / other
-
-    def __rtruediv__(self, other):
-        return other / self.value
-
-    def __pow__(self, other):
-        return ops.power(self.value, other)
-
-    def __neg__(self):
-        return -self.value
-
-    __radd__, __rmul__ = __add__, __mul__

@@ -65,7 +65,12 @@ def main(folder, where):
         validation_data=tfrecord.load(records, batch_size=96),
         epochs=5,
         verbose=0,
-        callbacks=[callbacks.OneCycle(0.2), checkpoint]
+        callbacks=[
+            callbacks.OneCycle(0.2),
+            callbacks.GradientNoise(0.01),
+            checkpoint,
+            callbacks.PlateauScaling("loss", 0.5, patience=1, min_delta=0.1),
+        ]
         + [DieInEpochTwo()] * (where == "epoch"),
     )
     held = model.variables + model.optimizer.variables

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_sched import _draws
+
 STEPS, BATCH = 16, 8
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(STEPS * BATCH, 3)).astype("float32")
@@ -27,6 +29,7 @@ RAMPS = {
     "beta_2": ramp(0.99, 0.9),
     "rho": ramp(0.95, 0.7),
     "weight_decay": ramp(0.0, 0.5),
+    "gradient_noise": ramp(0.0, 0.5),
 }
 
 
@@ -45,6 +48,24 @@ def train(model, **arguments):
     return model.get_weights()[0]
 
 
+class Report(keras.callbacks.Callback):
+    """Puts given values into the epochs' logs, in place of a measured loss."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.values = values
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["loss"] = self.values[epoch]
+
+
+def batches(times=1):
+    for _ in range(times):
+        for step in range(STEPS):
+            rows = slice(step * BATCH, (step + 1) * BATCH)
+            yield X[rows], Y[rows]
+
+
 def as_numpy(variable):
     return np.array(keras.ops.convert_to_numpy(variable))
 
@@ -53,6 +74,11 @@ def arrays(model):
     """Every array of a model, its optimizer and its metrics."""
     held = model.variables + model.optimizer.variables + model.metrics_variables
     return [as_numpy(variable) for variable in held]
+
+
+def drawn(step, seed=0, variable=0, shape=(3, 1)):
+    """The normal numbers that gradient noise is made of."""
+    return as_numpy(_draws.normal(shape, (seed, variable), step)).astype("float64")
 
 
 def gradients(weights, step):
@@ -67,10 +93,11 @@ def decayed(weights, driven, step):
     return weights * (1 - driven("weight_decay", step) * driven("learning_rate", step))
 
 
-def sgd(weights, driven, nesterov=False):
+def sgd(weights, driven, nesterov=False, noise=None):
+    noise = np.zeros(STEPS) if noise is None else noise
     velocity = np.zeros_like(weights)
     for step in range(STEPS):
-        gradient = gradients(weights, step)
+        gradient = gradients(weights, step) + noise[step]
         weights = decayed(weights, driven, step)
         rate, momentum = driven("learning_rate", step), driven("momentum", step)
         velocity = momentum * velocity - rate * gradient

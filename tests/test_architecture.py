@@ -15,14 +15,17 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_sched"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-FOUNDATION = {"_atomic", "_checks", "_random"}
+FOUNDATION = {"_atomic", "_checks", "_draws", "_monitor", "_random"}
 MAY_IMPORT = {
     "_atomic": set(),
     "_checks": set(),
+    "_draws": set(),
+    "_monitor": {"_checks"},
     "_random": set(),
     "_fit_loop": set(),
     "schedules": FOUNDATION,
-    "hyperparameters": FOUNDATION,
+    "_driver": {"_draws"},
+    "hyperparameters": FOUNDATION | {"_driver"},
     "layers": FOUNDATION,
     "tfrecord": FOUNDATION,
     "plot": {"_atomic", "_checks", "schedules"},
@@ -42,11 +45,12 @@ MAY_IMPORT = {
 ONLY_IN = {  # Where each of these packages may be imported.
     "google_crc32c": {"tfrecord"},
     "matplotlib": {"plot"},
-    "tensorflow": {"tfrecord"},
-    "torch": {"_random", "hyperparameters"},
+    "jax": {"_draws"},
+    "tensorflow": {"_draws", "tfrecord"},
+    "torch": {"_draws", "_driver", "_random"},
     "zipfile": {"callbacks"},
 }
-PRIVATE_KERAS = {"hyperparameters", "_fit_loop"}
+PRIVATE_KERAS = {"_driver", "_fit_loop", "hyperparameters"}
 
 
 def part(path):
@@ -83,7 +87,7 @@ def test_a_package_is_imported_in_its_own_place_only(package):
     assert users == ONLY_IN[package]
 
 
-def test_private_names_of_keras_are_in_two_places_only():
+def test_private_names_of_keras_are_in_three_places_only():
     private = re.compile(r"keras\.src|(optimizer|inner|model)\)?\._[a-z]")
     users = {part(path) for path in SOURCES if private.search(path.read_text())}
     assert users == PRIVATE_KERAS

@@ -12,22 +12,11 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from reference import X, Y, as_numpy, make_model
+from reference import Report, X, Y, as_numpy, make_model
 
 from keras_sched import callbacks
 
 pytestmark = pytest.mark.every_backend
-
-
-class Report(keras.callbacks.Callback):
-    """Puts given values into the epochs' logs, in place of a measured loss."""
-
-    def __init__(self, values):
-        super().__init__()
-        self.values = values
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs["loss"] = self.values[epoch]
 
 
 def run(folder, values, *, epochs=None, model=None, **arguments):
@@ -276,7 +265,8 @@ def test_bad_arguments_are_refused_at_construction(tmp_path, arguments, sentence
 
 @pytest.mark.parametrize("monitor", ["val_accuracy", "AUC", "val_f1", "mean_iou"])
 def test_knows_from_the_name_that_higher_is_better(tmp_path, monitor):
-    assert callbacks.CheckpointEarlyStopping(tmp_path, monitor=monitor).sign == -1
+    checkpoint = callbacks.CheckpointEarlyStopping(tmp_path, monitor=monitor)
+    assert checkpoint._metric.is_better(2.0, best=1.0)
 
 
 def script(folder, *where):

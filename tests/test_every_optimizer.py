@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import reference
 from keras import ops
-from reference import RAMPS, STEPS, as_numpy, gradients, make_model, train
+from reference import RAMPS, STEPS, as_numpy, drawn, gradients, make_model, train
 
 from keras_sched import schedule_hyperparameters
 from keras_sched.hyperparameters import SCHEDULABLE, schedulable
 
 pytestmark = pytest.mark.every_backend
 
-RATE = ("learning_rate", "weight_decay")
+RATE = ("learning_rate", "weight_decay", "gradient_noise")
 BETAS = ("beta_1", "beta_2", *RATE)
 DRIVEN = {  # README has the same table.
     "Adadelta": ("rho", *RATE),
@@ -48,7 +48,7 @@ MORE = {
 }
 CASES = [(name, driven) for name, names in DRIVEN.items() for driven in names]
 LONG_RULES = {"Adafactor", "Ftrl", "Muon", "ScheduleFreeAdamW"}
-IN_NUMPY = [case for case in CASES if case[0] not in LONG_RULES]
+IN_NUMPY = [case for case in CASES if not {*case} & {"gradient_noise", *LONG_RULES}]
 
 
 def build(name):
@@ -71,9 +71,11 @@ def by_hand(name, driven, start):
     weights = keras.Variable(start, name="kernel")
     optimizer.build([weights])
     for step in range(STEPS):
-        if driven:
-            setattr(optimizer, driven, RAMPS[driven](step))
         gradient = gradients(as_numpy(weights).astype("float64"), step)
+        if driven == "gradient_noise":
+            gradient = gradient + RAMPS[driven](step) * drawn(step)
+        elif driven:
+            setattr(optimizer, driven, RAMPS[driven](step))
         gradient = ops.convert_to_tensor(gradient.astype("float32"))
         optimizer.apply([gradient], [weights])
     return as_numpy(weights)

@@ -230,7 +230,7 @@ def test_one_cycle_cycles_what_the_optimizer_has(optimizer, name):
 
 
 REFUSED = [
-    ("SGD", {}, {"momentum": 0.5}, r"`momentum` of SGD must be .* \(learning_rate\)"),
+    ("SGD", {}, {"momentum": 0.5}, r"`momentum` of SGD must be .* \(learning_rate, gr"),
     ("Adagrad", {}, {"beta_1": 0.5}, "`beta_1` of Adagrad must be a hyperparameter"),
     ("SGD", {}, {"nesterov": 0.5}, "`nesterov` of SGD must be a hyperparameter"),
     ("Adam", {}, {"beta_1": "0.5"}, "`beta_1` of Adam must be a finite number"),

@@ -8,12 +8,11 @@ import keras
 import numpy as np
 import pytest
 from reference import (
-    BATCH,
     SGD,
     STEPS,
-    X,
-    Y,
     as_numpy,
+    batches,
+    drawn,
     gradients,
     make_model,
     sgd,
@@ -21,7 +20,7 @@ from reference import (
 )
 
 from keras_sched import callbacks, schedules
-from keras_sched.callbacks.base import ScheduleCallback
+from keras_sched.callbacks.base import OptimizerCallback
 
 pytestmark = pytest.mark.every_backend
 EXECUTIONS = (1,) if keras.backend.backend() == "torch" else (1, 2)
@@ -35,6 +34,7 @@ class Row(NamedTuple):
     rates: list  # Of each step, by another route than the schedules.
     momenta: list
     needs: str | None  # What must be given where the data do not tell their length.
+    noises: list = np.zeros(STEPS)  # Their standard deviation.
 
 
 STEP = np.arange(STEPS)
@@ -83,6 +83,19 @@ ROWS = {
         0.9 - 0.4 * STEP / STEPS,
         needs="steps_per_epoch",
     ),
+    "PlateauScaling": Row(  # With such a min_delta, no epoch is better than the first.
+        lambda: callbacks.PlateauScaling("loss", 0.5, 0, min_delta=1e9, verbose=0),
+        RATE * np.repeat([1, 1, 0.5, 0.25], EACH),
+        MOMENTUM * SAME,
+        needs=None,
+    ),
+    "GradientNoise": Row(
+        lambda: callbacks.GradientNoise(0.25, gamma=2.0),
+        RATE * SAME,
+        MOMENTUM * SAME,
+        needs=None,
+        noises=0.5 / (1 + STEP),
+    ),
 }
 every = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 
@@ -90,14 +103,12 @@ every = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def by_hand(start, row):
     driven = {"learning_rate": row.rates, "momentum": row.momenta}
     driven["weight_decay"] = np.zeros(STEPS)
-    return sgd(start.astype("float64"), lambda name, step: float(driven[name][step]))
+    noise = [stddev * drawn(step) for step, stddev in enumerate(row.noises)]
 
+    def value(name, step):
+        return float(driven[name][step])
 
-def batches(times=1):
-    for _ in range(times):
-        for step in range(STEPS):
-            rows = slice(step * BATCH, (step + 1) * BATCH)
-            yield X[rows], Y[rows]
+    return sgd(start.astype("float64"), value, noise=noise)
 
 
 def fit(model, listed, times=1, **arguments):
@@ -127,13 +138,13 @@ def test_two_fits_in_a_row_are_alike_and_start_anew(row):
 
 @every
 def test_goes_on_at_initial_epoch_where_it_would_have_been(row):
-    model = make_model()
+    model, callback = make_model(), row.make()
     stop = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", epoch == 1)
     )
-    first = fit(model, [row.make(), stop]).history["learning_rate"]
+    first = fit(model, [callback, stop]).history["learning_rate"]
     assert as_numpy(model.optimizer.iterations) == 2 * EACH
-    later = fit(model, [row.make()], initial_epoch=2).history["learning_rate"]
+    later = fit(model, [callback], initial_epoch=2).history["learning_rate"]
     assert first + later == pytest.approx(row.rates[EACH - 1 :: EACH].tolist())
 
 
@@ -163,6 +174,9 @@ def test_other_callbacks_see_what_was_driven(row, tmp_path):
     rows = list(csv.DictReader(log.open()))
     last = row.rates[EACH - 1 :: EACH]
     assert [float(r["learning_rate"]) for r in rows] == pytest.approx(last.tolist())
+    if row.noises.any():
+        noises = row.noises[EACH - 1 :: EACH].tolist()
+        assert history["gradient_noise"] == pytest.approx(noises)
     if not np.allclose(row.momenta, MOMENTUM):
         momenta = row.momenta[EACH - 1 :: EACH].tolist()
         assert history["momentum"] == pytest.approx(momenta)
@@ -205,7 +219,7 @@ def by_pytorch(start, rates, momenta):
     return weights
 
 
-@pytest.mark.parametrize("name", ["OneCycle", "StepDecay"])
+@pytest.mark.parametrize("name", ["OneCycle", "StepDecay", "PlateauScaling"])
 def test_with_momentum_correction_the_weights_are_pytorchs(name):
     row = ROWS[name]
     for steps_per_execution in EXECUTIONS:
@@ -306,6 +320,34 @@ REFUSED = {
     "`momentum` of HyperparameterScheduler must be a finite number or a schedule": (
         lambda: callbacks.HyperparameterScheduler(momentum="0.5")
     ),
+    "`eta` of GradientNoise must be at least 0": lambda: callbacks.GradientNoise(-1),
+    "`gamma` of GradientNoise must be at least 0": (
+        lambda: callbacks.GradientNoise(gamma=-0.5)
+    ),
+    "`seed` of GradientNoise must be an integer of at least 0": (
+        lambda: callbacks.GradientNoise(seed=-1)
+    ),
+    "`mode` of PlateauScaling must be 'min' or 'max'": (
+        lambda: callbacks.PlateauScaling("val_happiness")
+    ),
+    "`mode` of PlateauScaling must be one of 'auto', 'min', 'max'": (
+        lambda: callbacks.PlateauScaling(mode="low")
+    ),
+    "`factor` of PlateauScaling must be between 0 and 1": (
+        lambda: callbacks.PlateauScaling(factor=1)
+    ),
+    "`patience` of PlateauScaling must be an integer of at least 0": (
+        lambda: callbacks.PlateauScaling(patience=-1)
+    ),
+    "`min_delta` of PlateauScaling must be at least 0": (
+        lambda: callbacks.PlateauScaling(min_delta=-1)
+    ),
+    "`min_scale` of PlateauScaling must be at least 0, below 1": (
+        lambda: callbacks.PlateauScaling(min_scale=1)
+    ),
+    "`cooldown` of PlateauScaling must be an integer of at least 0": (
+        lambda: callbacks.PlateauScaling(cooldown=0.5)
+    ),
 }
 
 
@@ -316,5 +358,6 @@ def test_bad_arguments_are_refused_at_construction(sentence):
 
 
 def test_every_callback_that_drives_has_a_row():
-    drivers = {kind.__name__ for kind in ScheduleCallback.__subclasses__()}
-    assert {name.split(",")[0] for name in ROWS} == drivers & set(callbacks.__all__)
+    offered = [getattr(callbacks, name) for name in callbacks.__all__]
+    drivers = {c.__name__ for c in offered if issubclass(c, OptimizerCallback)}
+    assert {name.split(",")[0] for name in ROWS} == drivers

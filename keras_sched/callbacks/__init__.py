@@ -1,15 +1,19 @@
 """Callbacks: what happens during `fit`."""
 
 from keras_sched.callbacks.checkpoint_early_stopping import CheckpointEarlyStopping
+from keras_sched.callbacks.gradient_noise import GradientNoise
 from keras_sched.callbacks.hyperparameter_scheduler import HyperparameterScheduler
 from keras_sched.callbacks.one_cycle import OneCycle
+from keras_sched.callbacks.plateau_scaling import PlateauScaling
 from keras_sched.callbacks.step_decay import StepDecay
 from keras_sched.callbacks.time_based_decay import TimeBasedDecay
 
 __all__ = [
     "CheckpointEarlyStopping",
+    "GradientNoise",
     "HyperparameterScheduler",
     "OneCycle",
+    "PlateauScaling",
     "StepDecay",
     "TimeBasedDecay",
 ]

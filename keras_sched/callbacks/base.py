@@ -1,22 +1,58 @@
-"""What the callbacks that drive hyperparameters share."""
+"""What the callbacks that drive the optimizer share."""
 
 import abc
 
 import keras
-from keras import ops
 
 from keras_sched import _fit_loop
 from keras_sched._checks import check
-from keras_sched.hyperparameters import batches_seen, schedule_hyperparameters
+from keras_sched.hyperparameters import (
+    batches_seen,
+    last_used,
+    schedule_hyperparameters,
+)
 
 
-class ScheduleCallback(keras.callbacks.Callback, abc.ABC):
-    """Installs schedules while `fit` runs and takes them out again.
+class OptimizerCallback(keras.callbacks.Callback, abc.ABC):
+    """Puts something into the compiled step while `fit` runs, and takes it out again.
 
-    The schedules are evaluated inside the compiled step; nothing is done per batch. Each
-    epoch's `logs` get the values that its last step used, for History, CSVLogger and
-    TensorBoard where they come later in the list.
+    Nothing is done per batch. Each epoch's `logs` get the learning rate, and what else is
+    driven, as its last step used them, for History, CSVLogger and TensorBoard where they
+    come later in the list.
     """
+
+    driven = ()  # What is logged beside the learning rate.
+
+    @abc.abstractmethod
+    def install(self, epoch):
+        """Puts it in, before the first step of `epoch`.
+
+        Returns:
+            Function that takes it out, and the settings it reads.
+        """
+
+    def on_train_begin(self, logs=None):
+        _fit_loop.heal(self.model)
+        self._installed = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if not self._installed:
+            undo, settings = self.install(epoch)
+            _fit_loop.retrace(self.model, undo, settings)
+            self._installed = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name in ("learning_rate", *self.driven):
+            logs[name] = last_used(self.model.optimizer, name)
+
+    def on_train_end(self, logs=None):
+        _fit_loop.finish(self.model)
+
+
+class ScheduleCallback(OptimizerCallback):
+    """Base of the callbacks that drive hyperparameters by schedules."""
+
+    seed = 0  # Of the noise, where there is any.
 
     def __init__(self, *, momentum_correction=False):
         super().__init__()
@@ -39,32 +75,20 @@ class ScheduleCallback(keras.callbacks.Callback, abc.ABC):
         return steps_per_epoch
 
     def on_train_begin(self, logs=None):
-        _fit_loop.heal(self.model)
+        super().on_train_begin(logs)
         steps, epochs = self.params["steps"], self.params["epochs"]
         self._schedules = self.schedules(self.model.optimizer, steps, epochs)
-        self._installed = False
+        self.driven = tuple(self._schedules)
 
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._installed:
-            return
-        model, seen = self.model, batches_seen(self.model.optimizer)
-        steps = self.params["steps"]
+    def install(self, epoch):
+        optimizer, steps = self.model.optimizer, self.params["steps"]
+        seen = batches_seen(optimizer)
         begun = epoch * steps if steps else seen * (epoch > 0)
-        self._step_offset = begun - seen
         handle = schedule_hyperparameters(
-            model.optimizer,
-            step_offset=self._step_offset,
+            optimizer,
+            step_offset=begun - seen,
             momentum_correction=self.momentum_correction,
+            seed=self.seed,
             **self._schedules,
         )
-        _fit_loop.retrace(model, undo=handle.remove)
-        self._installed = True
-
-    def on_epoch_end(self, epoch, logs=None):
-        last = batches_seen(self.model.optimizer) - 1 + self._step_offset
-        for name, schedule in self._schedules.items():
-            now = schedule(last) if callable(schedule) else schedule
-            logs[name] = float(ops.convert_to_numpy(now))
-
-    def on_train_end(self, logs=None):
-        _fit_loop.finish(self.model)
+        return handle.remove, ()

@@ -11,10 +11,9 @@ from keras import ops
 
 from keras_sched import _atomic, _fit_loop, _random
 from keras_sched._checks import check, integer, number, one_of
+from keras_sched._monitor import Monitor
 
 _STATE = "keras_sched.json"
-_BETTER_LOW = ("loss", "error", "mse", "mae", "mape", "msle", "perplexity")
-_BETTER_HIGH = ("acc", "auc", "precision", "recall", "f1", "iou", "r2")
 
 
 class CheckpointEarlyStopping(keras.callbacks.Callback):
@@ -86,9 +85,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         self.best_path = self.directory / "best.keras"
         self.last_path = self.directory / "last.keras"
         self.monitor = monitor
-        self.sign = self._sign(one_of(self, "mode", mode, ("auto", "min", "max")))
-        self.min_delta = number(self, "min_delta", min_delta)
-        check(min_delta >= 0, self, "min_delta", "at least 0", min_delta)
+        self._metric = Monitor(self, monitor, mode, min_delta)
         self.patience = math.inf
         if patience is not None:
             self.patience = integer(self, "patience", patience, at_least=1)
@@ -111,7 +108,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._forget()
-        self._check_monitor()
+        self._metric.check_name(self.model)
         self.directory.mkdir(parents=True, exist_ok=True)
         found = self._newest()
         free = "True, or the directory without a run in it"
@@ -128,7 +125,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         if not math.isfinite(value):
             self._meet_nan(value, epoch)
             return
-        if self._is_better(value):
+        if self._metric.is_better(value, self.best):
             self.best, self.best_epoch, self._wait = value, epoch, 0
         elif epoch >= self.start_from_epoch:
             self._wait += 1
@@ -141,7 +138,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         _fit_loop.start_at_epoch(self.model, None)
         self.stop_reason = self.stop_reason or "finished"
-        self._give_history_back()
+        self.model.history.epoch = list(self._epochs)
         restored = self.restore_best and self.best is not None
         if restored:
             self._load(self.best_path)
@@ -153,40 +150,15 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         self._wait = 0
         self._history, self._epochs = {}, []
 
-    def _sign(self, mode):
-        """Returns 1 where lower is better, -1 where higher is."""
-        low = any(word in self.monitor.lower() for word in _BETTER_LOW)
-        high = any(word in self.monitor.lower() for word in _BETTER_HIGH)
-        told = (
-            f"'min' or 'max', as monitor={self.monitor!r} does not tell which is better"
-        )
-        check(mode != "auto" or low != high, self, "mode", told, mode)
-        return 1 if mode == "min" or (mode == "auto" and low) else -1
-
-    def _check_monitor(self):
-        names = {metric.name for metric in self.model.metrics} | {"loss"}
-        if "compile_metrics" in names:  # Keras has not made them yet.
-            return
-        must = (
-            "a metric of this model (" + ", ".join(sorted(names)) + "), or val_ and one"
-        )
-        fits = self.monitor.removeprefix("val_") in names
-        check(fits, self, "monitor", must, self.monitor)
-
     def _monitored(self, epoch, logs):
         if self.monitor not in logs:
             self._add_to_history(epoch, logs)
             self._save(self.last_path, epoch)
-            must = "in the logs (" + ", ".join(logs) + "); does fit have validation data?"
-            check(False, self, "monitor", must, self.monitor)
-        return float(logs[self.monitor])
-
-    def _is_better(self, value):
-        return self.best is None or self.sign * (self.best - value) > self.min_delta
+        return self._metric.value(logs)
 
     def _reason_to_stop(self, value):
         goal = self.stop_threshold
-        if goal is not None and self.sign * (goal - value) >= 0:
+        if goal is not None and self._metric.sign * (goal - value) >= 0:
             return "threshold"
         return "patience" if self._wait >= self.patience else None
 
@@ -200,10 +172,6 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         self._epochs.append(epoch)
         for name, value in logs.items():
             self._history.setdefault(name, []).append(float(value))
-
-    def _give_history_back(self):
-        self.model.history.epoch = list(self._epochs)
-        self.model.history.history = {k: list(v) for k, v in self._history.items()}
 
     def _save(self, path, epoch):
         state = {
@@ -249,6 +217,8 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
             variable.assign(value)
         _random.restore(state["random"])
         self._history, self._epochs = state["history"], state["epochs"]
+        earlier = {name: list(values) for name, values in self._history.items()}
+        self.model.history.history = earlier
         self.best, self.best_epoch = state["best"], state["best_epoch"]
         self._wait, stopped = state["wait"], state["stop_reason"]
         self._trust_best_file()

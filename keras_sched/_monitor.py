@@ -1,0 +1,56 @@
+"""One owner of "is it better?"."""
+
+import math
+
+from keras_sched._checks import check, number, one_of
+
+_BETTER_LOW = ("loss", "error", "mse", "mae", "mape", "msle", "perplexity")
+_BETTER_HIGH = ("acc", "auc", "precision", "recall", "f1", "iou", "r2")
+
+
+class Monitor:
+    """A name in the logs, and which of its values are better.
+
+    Args:
+        owner: Callback that monitors; its arguments are what refusals name.
+        name: Name in the logs.
+        mode: "min", "max", or "auto" to tell from the name.
+        min_delta: Smallest change that counts as better. Not negative.
+
+    Attributes:
+        sign: 1 where lower is better, -1 where higher is.
+    """
+
+    def __init__(self, owner, name, mode, min_delta):
+        self.owner, self.name = owner, name
+        self.sign = self._sign(one_of(owner, "mode", mode, ("auto", "min", "max")))
+        self.min_delta = number(owner, "min_delta", min_delta)
+        check(min_delta >= 0, owner, "min_delta", "at least 0", min_delta)
+
+    def check_name(self, model):
+        """Refuses a name that is no metric of the model, as far as they are known."""
+        names = {metric.name for metric in model.metrics} | {"loss"}
+        if "compile_metrics" in names:  # Keras has not made them yet.
+            return
+        must = f"a metric of this model ({', '.join(sorted(names))}), or val_ and one"
+        fits = self.name.removeprefix("val_") in names
+        check(fits, self.owner, "monitor", must, self.name)
+
+    def value(self, logs):
+        """Returns the value in the logs as a float, or refuses logs without it."""
+        must = f"in the logs ({', '.join(logs)}); does fit have validation data?"
+        check(self.name in logs, self.owner, "monitor", must, self.name)
+        return float(logs[self.name])
+
+    def is_better(self, value, best):
+        """Returns whether `value` is better than `best`, `None` for none so far."""
+        if not math.isfinite(value):
+            return False
+        return best is None or self.sign * (best - value) > self.min_delta
+
+    def _sign(self, mode):
+        low = any(word in self.name.lower() for word in _BETTER_LOW)
+        high = any(word in self.name.lower() for word in _BETTER_HIGH)
+        told = f"'min' or 'max', as monitor={self.name!r} does not tell which is better"
+        check(mode != "auto" or low != high, self.owner, "mode", told, mode)
+        return 1 if mode == "min" or (mode == "auto" and low) else -1
