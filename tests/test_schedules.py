@@ -369,6 +369,18 @@ def test_values_takes_a_number_and_no_steps():
     assert schedules.values(OneCycle(1.0, 3), 0).shape == (0,)
 
 
+def test_values_of_steps_past_the_last_and_before_the_first_are_held():
+    rising = schedules.Piecewise([(0, 1.0), (2**31 - 1, 3.0)])
+    steps = np.array([-5, 2**30, 2**31 + 7, 2**40])
+    assert schedules.values(rising, steps).tolist() == [1.0, 2.0, 3.0, 3.0]
+
+
+@pytest.mark.parametrize("steps", [np.array([0.5, 1.0]), ["1"], [True], 2.5])
+def test_values_of_what_are_no_whole_steps_are_refused(steps):
+    with pytest.raises(ValueError, match="of values must be an integer"):
+        schedules.values(0.5, steps)
+
+
 def test_values_reads_a_stock_schedule_step_by_step():
     decay = stock.CosineDecay(1.0, 4, warmup_target=2.0, warmup_steps=2)
     expected = [1, 1.5, 2] + [1 + math.cos(math.pi * t / 4) for t in (1, 2, 3, 4)]

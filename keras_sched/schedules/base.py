@@ -48,7 +48,7 @@ class Schedule(StockSchedule, abc.ABC):
         self.validate()
 
     def __call__(self, step):
-        return self.value(_whole(self, step))
+        return self.value(whole(self, step))
 
     @abc.abstractmethod
     def validate(self):
@@ -84,11 +84,11 @@ class Schedule(StockSchedule, abc.ABC):
         return hash(repr(self))
 
 
-def _whole(owner, step):
+def whole(owner, step):
     """Returns `step` as int32, between the first step and the last."""
     host = isinstance(step, (int, list, tuple, np.ndarray, np.generic))
     step = np.asarray(step) if host else ops.convert_to_tensor(step)
-    dtype = keras.backend.standardize_dtype(step.dtype)
+    dtype = step.dtype.name if host else keras.backend.standardize_dtype(step.dtype)
     check("int" in dtype, owner, "step", "an integer, or integers", step)
     if host:
         return ops.convert_to_tensor(np.clip(step, 0, LAST_STEP).astype("int32"))

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_sched._checks import integer
 from keras_sched.schedules import fields
-from keras_sched.schedules.base import Schedule
+from keras_sched.schedules.base import Schedule, whole
 from keras_sched.schedules.fields import StockSchedule
 
 
@@ -39,14 +39,16 @@ def values(schedule, steps):
     Returns:
         float32 NumPy array, of the shape of `steps`.
 
+    Raises:
+        ValueError: For what is no schedule, or steps that are no integers.
+
     >>> values(StepDecay(1.0, drop_factor=0.5, drop_steps=2), 5).tolist()
     [1.0, 1.0, 0.5, 0.5, 0.25]
     """
     schedule = fields.rate("values", "schedule", schedule)
     if np.ndim(steps) == 0:
         steps = np.arange(integer("values", "steps", steps))
-    steps = np.asarray(steps).astype("int32")
-    if not steps.size:
-        return np.zeros(steps.shape, "float32")
-    tensor = ops.convert_to_tensor(steps)
-    return np.array(ops.convert_to_numpy(evaluate(schedule, tensor)))
+    if not np.size(steps):
+        return np.zeros(np.shape(steps), "float32")
+    found = evaluate(schedule, whole("values", np.asarray(steps)))
+    return np.array(ops.convert_to_numpy(found))
