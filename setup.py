@@ -10,7 +10,13 @@ PLOT = ["matplotlib>=3.8"]
 BEAM = ["apache-beam>=2.77"]
 EXAMPLES = [*PLOT, "scikit-learn>=1.4"]
 BACKENDS = ["jax>=0.7", "optax>=0.2", "torch>=2.6"]
-TEST = [*EXAMPLES, "hypothesis>=6.100", "pytest>=8.2", "pytest-xdist>=3.6"]
+TEST = [
+    *EXAMPLES,
+    "hypothesis>=6.100",
+    "pytest>=8.2",
+    "pytest-xdist>=3.6",
+    "tensorboard>=2.20",
+]
 
 setup(
     name="keras_sched",

@@ -65,17 +65,22 @@ def begin(model):
     return model.get_weights()[0]
 
 
-def by_hand(name, driven, start):
-    """The optimizer's own rule, eagerly, with the constant set before each update."""
+def by_hand(name, driven, start, together=1):
+    """The optimizer's own rule, eagerly, with the constant set before each update.
+
+    The gradients of so many batches are averaged for an update, made at the last one.
+    """
     optimizer = getattr(keras.optimizers, name)(**build(name))
     weights = keras.Variable(start, name="kernel")
     optimizer.build([weights])
-    for step in range(STEPS):
-        gradient = gradients(as_numpy(weights).astype("float64"), step)
-        if driven == "gradient_noise":
-            gradient = gradient + RAMPS[driven](step) * drawn(step)
-        elif driven:
-            setattr(optimizer, driven, RAMPS[driven](step))
+    for step in range(together - 1, STEPS, together):
+        held, batches = as_numpy(weights).astype("float64"), range(step + 1)[-together:]
+        gradient = np.mean([gradients(held, batch) for batch in batches], axis=0)
+        for hyperparameter in driven:
+            if hyperparameter == "gradient_noise":
+                gradient = gradient + RAMPS["gradient_noise"](step) * drawn(step)
+            else:
+                setattr(optimizer, hyperparameter, RAMPS[hyperparameter](step))
         gradient = ops.convert_to_tensor(gradient.astype("float32"))
         optimizer.apply([gradient], [weights])
     return as_numpy(weights)
@@ -87,9 +92,29 @@ def test_weights_are_those_of_the_rule_with_the_constant_changed_by_hand(name, d
     start = begin(model)
     schedule_hyperparameters(model.optimizer, **{driven: RAMPS[driven]})
     got = train(model)
-    expected = by_hand(name, driven, start)
+    expected = by_hand(name, [driven], start)
     np.testing.assert_allclose(got, expected, rtol=5e-5, atol=5e-6)
-    assert np.abs(expected - by_hand(name, None, start)).max() > 1e-4
+    assert np.abs(expected - by_hand(name, [], start)).max() > 1e-4
+
+
+AT_ONCE = 1 if keras.backend.backend() == "torch" else 8  # It takes one step at a time.
+COMPILED = {  # The test above has Keras's defaults.
+    "jit, 8 steps at once": ({"jit_compile": True, "steps_per_execution": AT_ONCE}, 1),
+    "plain, 4 batches together": ({"jit_compile": False}, 4),
+    "jit, 4 batches together": ({"jit_compile": True}, 4),
+}
+
+
+@pytest.mark.parametrize("way", COMPILED.values(), ids=COMPILED)
+@pytest.mark.parametrize("name", DRIVEN)
+def test_all_at_once_are_those_of_the_rule_however_it_is_compiled(name, way):
+    compiled, together = way
+    accumulation = {"gradient_accumulation_steps": together} if together > 1 else {}
+    model = make_model(name, build(name) | accumulation, **compiled)
+    start = begin(model)
+    schedule_hyperparameters(model.optimizer, **{n: RAMPS[n] for n in DRIVEN[name]})
+    got, expected = train(model), by_hand(name, DRIVEN[name], start, together)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name, driven", IN_NUMPY)
@@ -131,7 +156,7 @@ def test_is_driven_inside_a_loss_scale_optimizer(name):
     model.compile(keras.optimizers.LossScaleOptimizer(inner), "mse")
     start = begin(model)
     schedule_hyperparameters(model.optimizer, **{driven: RAMPS[driven]})
-    expected = by_hand(name, driven, start)
+    expected = by_hand(name, [driven], start)
     np.testing.assert_allclose(train(model), expected, rtol=5e-5, atol=5e-6)
 
 

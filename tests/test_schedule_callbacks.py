@@ -1,12 +1,12 @@
 """One row a callback that drives hyperparameters; every law below then holds for it."""
 
 import csv
-import importlib.util
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from reference import (
     SGD,
     STEPS,
@@ -18,6 +18,7 @@ from reference import (
     sgd,
     train,
 )
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from keras_sched import callbacks, schedules
 from keras_sched.callbacks.base import OptimizerCallback
@@ -160,6 +161,18 @@ def test_gives_optimizer_and_compiled_step_back(row):
     assert model.optimizer.momentum == MOMENTUM
 
 
+def on_board(folder):
+    """What the training curves of a TensorBoard show."""
+    (file,) = (folder / "train").glob("events.*.v2")
+    found = EventAccumulator(str(file))
+    found.Reload()
+    return {
+        tag: [float(tf.make_ndarray(e.tensor_proto)) for e in found.Tensors(tag)]
+        for tag in found.Tags()["tensors"]
+        if tag.startswith("epoch_")
+    }
+
+
 @every
 def test_other_callbacks_see_what_was_driven(row, tmp_path):
     log, best = tmp_path / "log.csv", tmp_path / "best.keras"
@@ -167,19 +180,22 @@ def test_other_callbacks_see_what_was_driven(row, tmp_path):
         keras.callbacks.CSVLogger(log),
         keras.callbacks.EarlyStopping("loss", patience=9),
         keras.callbacks.ModelCheckpoint(best, monitor="loss", save_best_only=True),
+        keras.callbacks.TensorBoard(tmp_path / "board"),
     ]
-    if importlib.util.find_spec("tensorboard"):
-        others.append(keras.callbacks.TensorBoard(tmp_path / "board"))
     history = fit(make_model(), [row.make(), *others]).history
+    board = on_board(tmp_path / "board")
+    assert len(board["epoch_learning_rate"]) == EPOCHS  # Of the step after, by Keras.
     rows = list(csv.DictReader(log.open()))
     last = row.rates[EACH - 1 :: EACH]
     assert [float(r["learning_rate"]) for r in rows] == pytest.approx(last.tolist())
     if row.noises.any():
         noises = row.noises[EACH - 1 :: EACH].tolist()
         assert history["gradient_noise"] == pytest.approx(noises)
+        assert board["epoch_gradient_noise"] == pytest.approx(noises)
     if not np.allclose(row.momenta, MOMENTUM):
         momenta = row.momenta[EACH - 1 :: EACH].tolist()
         assert history["momentum"] == pytest.approx(momenta)
+        assert board["epoch_momentum"] == pytest.approx(momenta)
     saved = keras.saving.load_model(best).optimizer
     assert type(saved.momentum) is float
     assert saved.momentum == MOMENTUM
