@@ -50,10 +50,10 @@ def test_has_the_variance_of_the_paper_at_every_step(eta, gamma):
         assert stats.kstest(scaled, "norm").pvalue > 1e-4
 
 
-def test_variables_steps_and_seeds_have_noise_of_their_own():
+def test_weights_variables_steps_and_seeds_have_noise_of_their_own():
     one = moved(make_model(), callbacks.GradientNoise(1.0, 0.0, seed=1), steps=3)
     two = moved(make_model(), callbacks.GradientNoise(1.0, 0.0, seed=2), steps=3)
-    rows = np.concatenate([one, two]).reshape(2 * 3 * 2, -1)
+    rows = np.concatenate([one, two]).reshape(2 * 3 * 2 * 4, -1)  # Variables in quarters.
     between = np.corrcoef(rows) - np.eye(len(rows))
     assert np.abs(between).max() < 5 / rows.shape[1] ** 0.5
 

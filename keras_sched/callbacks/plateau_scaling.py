@@ -119,7 +119,7 @@ class PlateauScaling(OptimizerCallback):
                 best, wait = value, 0
             if cooldown:
                 cooldown, wait = cooldown - 1, 0
-            if wait >= max(self.patience, 1) and scale > self.min_scale:
+            if wait >= max(self.patience, 1):
                 scale = max(scale * self.factor, self.min_scale)
                 wait, cooldown = 0, self.cooldown
         return scale
