@@ -1,20 +1,22 @@
 """Step time with each callback and each schedule at work, over the bare fit's.
 
 One long fit each, all at once in threads that take turns: an epoch of 400 steps of the
-one, then of the next, so that the machine's moods meet all alike. Beside them a second
-bare fit, which shows how far two equal things differ here, and the naive callback, which
-assigns rate and momentum before each batch (the latter to no effect).
+bare one, of the next, of the bare one again, so that the machine's moods meet both alike;
+a ratio is an epoch's time over the mean of the two bare ones around it. Beside them a
+second bare fit, which shows how far two equal things differ here, and the naive callback,
+which assigns rate and momentum before each batch (the latter to no effect).
 
-Other work on the machine only ever adds time, so what counts is the lower quartile of
-each one's epochs, over that of the bare fits; past 1.02 it exits with 1, but for gradient
-noise, which has to be drawn, and for the naive callback. The ratios turn by turn, median
-and quartiles, stand beside it, and what each epoch costs once, for its line in the logs.
+It prints the median of the ratios and where that lies with a confidence of 95 %, and
+exits with 1 where all of that is past 1.02; but not for gradient noise, which has to be
+drawn, and for the naive callback. Beside it stands what each epoch costs once, for its
+line in the logs.
 
     KERAS_BACKEND=jax python benchmarks/step_overhead.py
     KERAS_BACKEND=jax python benchmarks/step_overhead.py --depth 20
 """
 
 import argparse
+import math
 import os
 import sys
 import threading
@@ -72,8 +74,6 @@ def scheduled(text):
 
 
 WAYS = {
-    "bare": list,
-    "bare too": list,
     "naive": lambda: [Naive()],
     "OneCycle": lambda: [callbacks.OneCycle(0.1, total_steps=LONG)],
     "StepDecay": lambda: [callbacks.StepDecay()],
@@ -144,25 +144,29 @@ def make_model(width, depth):
 
 
 def measure(ways, turns, width, depth):
-    """Returns, for each way and turn, microseconds a step and milliseconds an epoch."""
-    order = [n for turn in range(turns + 1) for n in list(ways)[:: -1 if turn % 2 else 1]]
+    """Returns who had each turn, and its seconds: of the steps, and of what is beside."""
+    order = ["bare"]
+    for turn in range(turns + 1):
+        for name in list(ways)[:: -1 if turn % 2 else 1]:
+            order += [name, "bare"]
     shared, found = Turns(order), {}
 
     def train(name):
         first, last = First(name, shared), Last(shared)
-        listed = [first, *ways[name](), last]
-        fit = dict(batch_size=BATCH, shuffle=False, verbose=0, epochs=turns + 1)
+        listed = [first, *ways.get(name, list)(), last]
+        epochs = order.count(name)
+        fit = dict(batch_size=BATCH, shuffle=False, verbose=0, epochs=epochs)
         make_model(width, depth).fit(X, Y, callbacks=listed, **fit)
-        times = (first.began, last.began, first.ended, last.ended)
-        begin, start, stop, end = np.array(times)[:, 1:]  # The first epoch compiles.
-        found[name] = (stop - start) / STEPS * 1e6, (start - begin + end - stop) * 1e3
+        begin, start = np.array([first.began, last.began])
+        stop, end = np.array([first.ended, last.ended])
+        found[name] = list(zip(stop - start, start - begin + end - stop))
 
-    threads = [threading.Thread(target=train, args=(name,)) for name in ways]
+    threads = [threading.Thread(target=train, args=(name,)) for name in ("bare", *ways)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return found
+    return order, np.array([found[name].pop(0) for name in order])
 
 
 def main():
@@ -170,27 +174,33 @@ def main():
     parser.add_argument("--turns", type=int, default=20)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--depth", type=int, default=1)
-    parser.add_argument("--only", help="measure the ways with this in their name")
+    parser.add_argument("--only", default="", help="measure what has this in its name")
     given = parser.parse_args()
-    ways = {
-        name: make
-        for name, make in WAYS.items()
-        if not given.only or given.only in name or name.startswith("bare")
-    }
-    found = measure(ways, given.turns, given.width, given.depth)
-    bare = np.array([found["bare"][0], found["bare too"][0]])
-    quarter, past = np.quantile(bare, 0.25), []
+    ways = {name: make for name, make in WAYS.items() if given.only in name}
+    ways = {"bare too": list} | ways
+    order, times = measure(ways, given.turns, given.width, given.depth)
     layers = f"{given.depth} hidden layers of {given.width}"
     print(f"{keras.backend.backend()}, {layers}, {given.turns} turns of {STEPS} steps")
-    for name, (steps, epochs) in found.items():
-        ratio = np.quantile(steps, 0.25) / quarter
-        low, middle, high = np.quantile(steps / bare.mean(axis=0), [0.25, 0.5, 0.75])
-        took = f"{np.quantile(steps, 0.25):5.0f} us a step, ratio {ratio:.3f}"
-        turn_by_turn = f"turn by turn {middle:.3f} ({low:.3f} to {high:.3f})"
-        print(f"{took}; {turn_by_turn}; {np.median(epochs):4.1f} ms an epoch; {name}")
-        if ratio > BUDGET and name not in FREE:
+    past = []
+    for name in ways:
+        at = np.flatnonzero(np.array(order) == name)[1:]  # The first compiles.
+        steps, rest = times[at].T
+        around = (times[at - 1, 0] + times[at + 1, 0]) / 2
+        low, middle, high = interval(steps / around)
+        took = f"{np.median(steps) / STEPS * 1e6:5.0f} us a step"
+        ratio = f"ratio {middle:.3f} ({low:.3f} to {high:.3f})"
+        print(f"{took}, {ratio}; {np.median(rest) * 1e3:4.1f} ms an epoch; {name}")
+        if low > BUDGET and name not in FREE:
             past.append(name)
     sys.exit(f"past {BUDGET}: {', '.join(past)}" if past else 0)
+
+
+def interval(ratios):
+    """Returns the median, and around it where it lies with a confidence of 95 %."""
+    ordered, count = np.sort(ratios), len(ratios)
+    chance = np.cumsum([math.comb(count, k) for k in range(count)]) / 2.0**count
+    below = max(int(np.searchsorted(chance, 0.025)) - 1, 0)
+    return ordered[below], np.median(ordered), ordered[count - 1 - below]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The learning-rate range test of Smith (2015), which leaves no trace."""
 
+import contextlib
 import dataclasses
+import functools
 import math
 
 import keras
@@ -10,8 +12,6 @@ from keras import ops
 from keras_sched import _atomic, _fit_loop, _random
 from keras_sched._checks import check, integer, number, one_of
 from keras_sched.hyperparameters import reset, schedule_hyperparameters
-
-METHODS = ("steepest",)
 
 
 def find_learning_rate(
@@ -24,9 +24,12 @@ def find_learning_rate(
     steps=100,
     batch_size=None,
     divergence_factor=4.0,
+    repeats=1,
+    weight_decays=None,
     sample_weight=None,
     class_weight=None,
     shuffle=True,
+    verbose=1,
 ):
     """Trains for some batches at ever higher rates, and returns the losses.
 
@@ -51,13 +54,22 @@ def find_learning_rate(
         batch_size: As in `fit`.
         divergence_factor: Training ends when the loss, the median of five batches, is
             so many times its best, and above all losses of the first tenth. Above 1.
+        repeats: How often to do so, each time from the same weights over data in another
+            order (arrays; a dataset has to shuffle itself). The curve has the mean
+            losses, and `spread` says how far the suggestions are apart. At least 1.
+        weight_decays: Decays to do so with, one after the other, as Smith does in "A
+            Disciplined Approach to Neural Network Hyper-Parameters" (2018): the best has
+            the lowest loss and bears the highest rate. The optimizer must have been built
+            with one. `None`: that one.
         sample_weight: As in `fit`.
         class_weight: As in `fit`.
         shuffle: As in `fit`. The loss over unshuffled data shows their order, not the
             rate.
+        verbose: 0 for silence, 1 for a progress bar with the rate and the loss.
 
     Returns:
-        `LearningRateCurve`.
+        `LearningRateCurve`; with `weight_decays` a dict of them, which
+        `plot.learning_rate_curve` draws in one picture.
 
     Raises:
         ValueError: For an argument out of these bounds.
@@ -65,88 +77,180 @@ def find_learning_rate(
     >>> x, y = np.ones((256, 4)), np.ones((256, 1))
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", "mse")
-    >>> curve = find_learning_rate(model, x, y, steps=40, batch_size=8)
+    >>> curve = find_learning_rate(model, x, y, steps=40, batch_size=8, verbose=0)
     >>> curve.stop_reason
     'diverged'
     """
-    least, most = _check_range(min_learning_rate, max_learning_rate)
-    steps = integer("find_learning_rate", "steps", steps, at_least=2)
-    factor = number("find_learning_rate", "divergence_factor", divergence_factor)
-    check(factor > 1, "find_learning_rate", "divergence_factor", "above 1", factor)
-    compiled = getattr(model, "compiled", False)
-    check(compiled, "find_learning_rate", "model", "compiled", model)
-    sweep = _Sweep(least, most, steps, factor)
+    owner = "find_learning_rate"
+    limits = (min_learning_rate, max_learning_rate, steps, divergence_factor)
+    Sweep(owner, *limits)
+    check(getattr(model, "compiled", False), owner, "model", "compiled", model)
+    integer(owner, "repeats", repeats, at_least=1)
+    decays = [None] if weight_decays is None else list(weight_decays)
+    check(decays, owner, "weight_decays", "at least one number, or None", weight_decays)
+    sweeps = {
+        decay: [Sweep(owner, *limits, decay) for _ in range(repeats)] for decay in decays
+    }
+    check(shuffle or repeats == 1, owner, "repeats", "1 without shuffle", repeats)
+    once = hasattr(x, "__next__")
+    several = "data that can be gone through again, for several sweeps"
+    check(not once or repeats * len(decays) == 1, owner, "x", several, x)
+    data = dict(x=x, y=y, batch_size=batch_size, epochs=1 if once else steps)
+    data |= dict(sample_weight=sample_weight, class_weight=class_weight, shuffle=shuffle)
     kept = {name: getattr(model, name, None) for name in _ATTRIBUTES}
     chance = _random.state()
     model.steps_per_execution = 1
+    found = {}
     try:
-        model.fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=1 if hasattr(x, "__next__") else steps,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            shuffle=shuffle,
-            verbose=0,
-            callbacks=[sweep],
-        )
+        with _progress(verbose) as add_bar:
+            for decay, again in sweeps.items():
+                curves = []
+                _random.restore(chance)  # The same orders for every decay.
+                for sweep in again:
+                    taken = data if repeats == 1 else _reordered(data)
+                    which = "" if repeats == 1 else f", {len(curves) + 1} of {repeats}"
+                    what = "learning rates" if decay is None else f"decay {decay:g}"
+                    sweep.tell = add_bar(what + which, steps)
+                    curves.append(_run(sweep, model, taken))
+                found[decay] = _merged(curves)
     finally:
-        sweep.undo()
         for name, value in kept.items():
             setattr(model, name, value)
         _random.restore(chance)
-    return sweep.curve()
+    return found[None] if weight_decays is None else found
+
+
+def _reordered(data):
+    """Returns as many rows as a sweep takes, in another order, where they are arrays.
+
+    Keras on TensorFlow shuffles each fit alike, once its generators have a seed.
+    """
+    parts = {name: data[name] for name in ("x", "y", "sample_weight")}
+    leaves = [leaf for leaf in keras.tree.flatten(parts) if leaf is not None]
+    if not all(hasattr(leaf, "shape") and len(leaf.shape) for leaf in leaves):
+        return data
+    needed = data["epochs"] * (data["batch_size"] or 32)
+    rows = np.random.permutation(leaves[0].shape[0])[:needed]
+
+    def take(leaf):
+        return leaf if leaf is None else np.asarray(ops.convert_to_numpy(leaf))[rows]
+
+    return data | keras.tree.map_structure(take, parts)
+
+
+def _run(sweep, model, data):
+    try:
+        model.fit(**data, verbose=0, callbacks=[sweep])
+    finally:
+        sweep.undo()
+    return sweep.curve
+
+
+@contextlib.contextmanager
+def _progress(verbose):
+    """Yields a function that adds a bar and returns the function that moves it on."""
+    from rich import progress
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[said]}"),
+    )
+    with progress.Progress(*columns, disable=not verbose) as bars:
+
+        def add_bar(description, steps):
+            bar = bars.add_task(description, total=steps, said="")
+
+            def tell(rate, loss, reason):
+                said = f"rate {rate:.2e}, loss {loss:.4g}{reason and f': {reason}'}"
+                bars.update(bar, advance=1, said=said)
+
+            return tell
+
+        yield add_bar
 
 
 _ATTRIBUTES = ("train_function", "steps_per_execution", "history", "stop_training")
 
 
-def _check_range(least, most):
-    owner = "find_learning_rate"
-    least = number(owner, "min_learning_rate", least)
-    most = number(owner, "max_learning_rate", most)
-    check(least > 0, owner, "min_learning_rate", "above 0", least)
-    above = f"above min_learning_rate={least:g}"
-    check(most > least, owner, "max_learning_rate", above, most)
-    return least, most
+class Sweep(keras.callbacks.Callback):
+    """Drives the rate, records the losses, ends the fit, and can undo it all.
 
+    Args:
+        owner: Whose arguments the following are, where they are refused.
+        min_learning_rate: Rate of the first batch. Above 0.
+        max_learning_rate: Rate of the last batch. Above `min_learning_rate`.
+        steps: Number of batches. At least 2.
+        divergence_factor: As in `find_learning_rate`. Above 1.
+        weight_decay: What to train with, or `None` for what the optimizer has.
 
-class _Sweep(keras.callbacks.Callback):
-    """Drives the rate, records the losses, ends the fit, and can undo it all."""
+    Attributes:
+        tell: Function to call with the rate, the loss and the reason to stop, or "", of
+            each batch.
+    """
 
-    def __init__(self, least, most, steps, divergence_factor):
+    def __init__(
+        self,
+        owner,
+        min_learning_rate,
+        max_learning_rate,
+        steps,
+        divergence_factor,
+        weight_decay=None,
+    ):
         super().__init__()
+        least = number(owner, "min_learning_rate", min_learning_rate)
+        most = number(owner, "max_learning_rate", max_learning_rate)
+        check(least > 0, owner, "min_learning_rate", "above 0", least)
+        above = f"above min_learning_rate={least:g}"
+        check(most > least, owner, "max_learning_rate", above, most)
+        self.steps = integer(owner, "steps", steps, at_least=2)
+        factor = number(owner, "divergence_factor", divergence_factor)
+        check(factor > 1, owner, "divergence_factor", "above 1", factor)
+        self.divergence_factor = factor
         self.first, self.growth = math.log(least), math.log(most / least) / (steps - 1)
-        self.steps, self.divergence_factor = steps, divergence_factor
-        self.losses, self.stop_reason = [], "data ran out"
-        self.best = math.inf
-        self.undos = []
+        self.driven = {"learning_rate": self.rate}
+        if weight_decay is not None:
+            self.driven["weight_decay"] = number(owner, "weight_decays", weight_decay)
+        self.undos, self.tell = [], lambda rate, loss, reason: None
 
     def rate(self, step):
         return ops.exp(self.first + self.growth * ops.cast(step, "float32"))
 
+    @property
+    def curve(self):
+        """What has been found so far."""
+        rates = ops.convert_to_numpy(self.rate(np.arange(len(self.losses))))
+        losses = np.array(self.losses, "float64")
+        return LearningRateCurve(np.array(rates, "float64"), losses, self.stop_reason)
+
     def on_train_begin(self, logs=None):
         model = self.model
+        self.losses, self.stop_reason, self.best = [], "data ran out", math.inf
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        self.undos.append(_fit_loop.Snapshot(model).restore)
+        self.undos = [_fit_loop.Snapshot(model).restore]
         reset(model.optimizer, model.trainable_variables)
         self.own_step = _fit_loop.has_own_train_step(model)
-        handle = schedule_hyperparameters(model.optimizer, learning_rate=self.rate)
-        self.undos += [handle.remove, _fit_loop.report_batch_losses(model)]
-        _fit_loop.retrace(model, undo=handle.remove)
+        handle = schedule_hyperparameters(model.optimizer, **self.driven)
+        for undo in (handle.remove, _fit_loop.report_batch_losses(model)):
+            self.undos.append(undo)
+            _fit_loop.retrace(model, undo)
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.own_step:
             self.model.reset_metrics()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.losses.append(float(logs["loss"]))
-        reason = self._reason_to_stop(self.losses[-1])
+        loss = float(logs["loss"])
+        self.losses.append(loss)
+        reason = self._reason_to_stop(loss)
         if reason:
             self.stop_reason = reason
             self._model.stop_training = True
+        rate = math.exp(self.first + self.growth * (len(self.losses) - 1))
+        self.tell(rate, loss, reason or "")
 
     def _reason_to_stop(self, loss):
         if not math.isfinite(loss):
@@ -160,13 +264,22 @@ class _Sweep(keras.callbacks.Callback):
         return "diverged" if level > max(ceiling, *start) else None
 
     def undo(self):
+        """Puts everything back. May be called again."""
+        if self.undos:
+            _fit_loop.finish(self.model)
         for undo in self.undos:
             undo()
+        self.undos = []
 
-    def curve(self):
-        rates = ops.convert_to_numpy(self.rate(np.arange(len(self.losses))))
-        losses = np.array(self.losses, "float64")
-        return LearningRateCurve(np.array(rates, "float64"), losses, self.stop_reason)
+
+def _merged(curves):
+    """Returns the curve of the mean losses, as far as the shortest goes."""
+    if len(curves) == 1:
+        return curves[0]
+    shortest = min(curves, key=lambda curve: len(curve.losses))
+    rates = shortest.learning_rates
+    losses = np.mean([curve.losses[: len(rates)] for curve in curves], axis=0)
+    return LearningRateCurve(rates, losses, shortest.stop_reason, tuple(curves))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -177,33 +290,46 @@ class LearningRateCurve:
         learning_rates: Rates in the order tried, rising by one factor. float64.
         losses: The loss of the batch trained at each. float64, same shape.
         stop_reason: "finished", "diverged", "not finite" or "data ran out".
+        repeats: The curves that `losses` is the mean of, if there are several.
     """
 
     learning_rates: np.ndarray
     losses: np.ndarray
     stop_reason: str
+    repeats: tuple = ()
 
     def suggest(self, method="steepest"):
         """Returns a rate, or `None` where the curve does not carry one.
 
+        All methods see the losses smoothed to both sides, so that they do not lag, up to
+        the first that is not finite. The last three are fastai's, and give what fastai
+        gives for equal losses; fastai's own lag, as it smooths to one side.
+
         Args:
-            method: "steepest": where the loss, smoothed to both sides so that it does
-                not lag, falls fastest over the logarithm of the rate; searched left of
-                its minimum.
+            method: "steepest": where the loss falls fastest over the logarithm of the
+                rate, left of its minimum. "valley": in the middle of the longest fall.
+                "slide": where the slope, seen from the end, first is what it is 15 rates
+                earlier. "minimum": a tenth of the rate with the lowest loss.
         """
         one_of(self, "method", method, METHODS)
-        index, _ = _steepest(self.losses)
-        return None if index is None else float(self.learning_rates[index])
+        if self._shape_reason or (method == "steepest" and self.reason):
+            return None
+        smoothed = self.smoothed
+        return METHODS[method](self.learning_rates[: len(smoothed)], smoothed)
 
     @property
     def reason(self):
         """Why there is no suggestion; `None` where there is one."""
-        return _steepest(self.losses)[1]
+        return self._shape_reason or _edge(self.smoothed)
 
     @property
     def smoothed(self):
         """The losses as `suggest` sees them, up to the first that is not finite."""
         return _smooth(_finite(self.losses))
+
+    @functools.cached_property
+    def _shape_reason(self):
+        return _shape(self.losses)
 
     def plot(self, ax=None):
         """Draws the curve and its suggestion; returns the Axes."""
@@ -226,12 +352,24 @@ class LearningRateCurve:
             rates, losses = np.loadtxt(file, delimiter=",", skiprows=1, ndmin=2).T
         return cls(rates, losses, stop_reason)
 
+    def spread(self, method="steepest"):
+        """Returns the lowest and the highest suggestion among the repeats, or `None`."""
+        found = [curve.suggest(method) for curve in self.repeats]
+        found = [rate for rate in found if rate is not None]
+        return (min(found), max(found)) if found else None
+
     def __repr__(self):
-        rate = self.suggest()
-        found = f"suggests {rate:.2g}" if rate else f"no suggestion: {self.reason}"
         rates = self.learning_rates
-        span = f"{rates[0]:.1e} to {rates[-1]:.1e}" if len(rates) else "no rate"
-        return f"<LearningRateCurve: {span}, {self.stop_reason}, {found}>"
+        span = f", {rates[0]:.1e} to {rates[-1]:.1e}" if len(rates) else ""
+        told = [f"LearningRateCurve: {len(rates)} rates{span}, {self.stop_reason}"]
+        if self._shape_reason:
+            return f"{told[0]}; no suggestion: {self.reason}"
+        for method in METHODS:
+            rate, spread = self.suggest(method), self.spread(method)
+            apart = f"  ({spread[0]:.2g} to {spread[1]:.2g})" if spread else ""
+            found = f"no suggestion: {self.reason}" if rate is None else f"{rate:.2g}"
+            told.append(f"  {method:<8}  {found}{apart}")
+        return "\n".join(told)
 
 
 def _finite(losses):
@@ -260,21 +398,81 @@ def _width(losses):
     return max(1.0, 0.04 * len(losses))
 
 
-def _steepest(losses):
-    """Returns the index of the steepest fall, and why there is none."""
+def _shape(losses):
+    """Returns why no method can read these losses; `None` where they can."""
+    if losses.size and not np.isfinite(losses[0]):
+        return "not finite at the start: the model or the data, not the rate"
     losses = _finite(losses)
     if len(losses) < 10:
-        return None, f"too few points: {len(losses)} finite losses, 10 needed"
+        return f"too few points: {len(losses)} finite losses, 10 needed"
     smoothed = _smooth(losses)
     lowest = int(np.argmin(smoothed))
     fall = smoothed[: lowest + 1].max() - smoothed[lowest]
-    noise = np.std((losses - smoothed)[: lowest + 1])
-    if fall <= max(1.5 * noise, 1e-6 * abs(smoothed[0])):
-        return None, "flat: the loss does not fall by more than its noise"
-    index = int(np.argmin(np.gradient(smoothed)[: lowest + 1]))
-    edge = 2 * _width(losses)
+    noise = (losses - smoothed)[: lowest + 1]
+    if fall <= max(1.5 * np.std(noise), 1e-6 * abs(smoothed[0])):
+        return "flat: the loss does not fall by more than its noise"
+    if _periodic_share(noise) > 0.5:
+        return "periodic: the loss shows the order of the data; shuffle them"
+    return None
+
+
+def _periodic_share(noise):
+    """Returns how much of the noise is one wave, at least four times repeated.
+
+    A tenth, at most, where 100 losses have nothing in common.
+    """
+    power = np.abs(np.fft.rfft(noise - noise.mean())) ** 2
+    return power[4:].max(initial=0) / max(power[1:].sum(), 1e-300)
+
+
+def _edge(smoothed):
+    """Returns why the steepest fall tells nothing; `None` where it does."""
+    index, edge = _steepest_at(smoothed), 2 * _width(smoothed)
     if index <= edge:
-        return None, "falling fastest at the first rates: noise, or they are too high"
-    if index >= len(losses) - 1 - edge:
-        return None, "falling fastest at the last rates: raise max_learning_rate"
-    return index, None
+        return "falling fastest at the first rates: noise, or they are too high"
+    if index >= len(smoothed) - 1 - edge:
+        return "falling fastest at the last rates: raise max_learning_rate"
+    return None
+
+
+def _steepest_at(losses):
+    lowest = int(np.argmin(losses))
+    return int(np.argmin(np.gradient(losses)[: lowest + 1]))
+
+
+def _steepest(rates, losses):
+    return float(rates[_steepest_at(losses)])
+
+
+def _valley(rates, losses):
+    """Fastai's: the middle third of the longest row of ever lower losses begins there."""
+    lengths = np.ones(len(losses), int)
+    for place in range(1, len(losses)):
+        higher = losses[:place] > losses[place]
+        lengths[place] = 1 + max(lengths[:place][higher], default=0)
+    end = int(np.argmax(lengths))
+    third = int(lengths[end]) / 3
+    return float(rates[end - lengths[end] + int(third) + int(third / 2)])
+
+
+def _slide(rates, losses, apart=15, threshold=0.005):
+    """Fastai's: two points slide left from the end until their slopes are alike."""
+    slopes = np.gradient(losses)
+    left = len(losses) - 1 - apart
+    found = rates[max(left, 0)]
+    while left >= 0 and abs(slopes[left + apart] - slopes[left]) > threshold:
+        found = rates[left]
+        left -= 1
+    return float(found)
+
+
+def _minimum(rates, losses):
+    return float(rates[np.argmin(losses)] / 10)
+
+
+METHODS = {
+    "steepest": _steepest,
+    "valley": _valley,
+    "slide": _slide,
+    "minimum": _minimum,
+}

@@ -1,5 +1,6 @@
 """Pictures. Each takes Axes to draw on, returns those it drew on, and shows nothing."""
 
+import itertools
 import pathlib
 
 import numpy as np
@@ -21,30 +22,65 @@ def learning_rate_curve(curve, *, ax=None):
     """Draws what `find_learning_rate` returned: loss over rate, and the suggestion.
 
     Args:
-        curve: `LearningRateCurve`.
+        curve: `LearningRateCurve`, or a dict of them by weight decay.
         ax: Axes to draw on. `None`: new ones.
 
     Returns:
         The Axes.
+
+    Raises:
+        ValueError: For a dict without curves.
     """
     ax = _one(ax)
-    rates, losses, smoothed = curve.learning_rates, curve.losses, curve.smoothed
-    ax.plot(rates, losses, ".", color=_COLOURS[5], alpha=0.5, label="batch loss")
-    ax.plot(rates[: len(smoothed)], smoothed, color=_COLOURS[0], label="smoothed")
-    rate = curve.suggest()
-    title = f"no suggestion ({curve.reason})"
-    if rate is not None:
-        title = f"suggested rate: {rate:.2g}"
-        loss = np.interp(rate, rates[: len(smoothed)], smoothed)
-        ax.axvline(rate, color=_COLOURS[1], linestyle=":", linewidth=1)
-        ax.plot([rate], [loss], "o", color=_COLOURS[1], label=f"steepest: {rate:.2g}")
+    curves = curve if isinstance(curve, dict) else {None: curve}
+    check(curves, "plot.learning_rate_curve", "curve", "at least one", curve)
+    if isinstance(curve, dict):
+        for (decay, each), colour in zip(curves.items(), itertools.cycle(_COLOURS)):
+            told = _suggestion(each)
+            _draw_smoothed(ax, each, colour, f"weight decay {decay:g}: {told}")
+            _mark(ax, each, colour)
+        title = "suggested rates"
+    else:
+        points = dict(color=_COLOURS[5], alpha=0.5, label="batch loss")
+        for each in curve.repeats or (curve,):
+            ax.plot(each.learning_rates, each.losses, ".", **points)
+            points["label"] = None
+        _draw_smoothed(ax, curve, _COLOURS[0], "smoothed")
+        _mark(ax, curve, _COLOURS[1], f"steepest: {_suggestion(curve)}")
+        none = curve.suggest() is None
+        title = "" if none else "suggested rate: "
+        title += _suggestion(curve)
     ax.set(xscale="log", xlabel="learning rate (log scale)", ylabel="loss", title=title)
-    if len(smoothed):
+    seen = [each for each in curves.values() if len(each.smoothed)]
+    if seen:
+        smoothed = np.concatenate([each.smoothed for each in seen])
+        drawn = [each.losses[: len(each.smoothed)].min() for each in seen]
+        lowest = smoothed.min() if isinstance(curve, dict) else min(drawn)
         margin = 0.1 * np.ptp(smoothed) + 1e-12
-        lowest = losses[: len(smoothed)].min()
         ax.set_ylim(lowest - margin, smoothed.max() + margin)
     ax.legend(frameon=False)
     return ax
+
+
+def _suggestion(curve):
+    rate, spread = curve.suggest(), curve.spread()
+    if rate is None:
+        return f"no suggestion ({curve.reason})"
+    return f"{rate:.2g}" + (f" ({spread[0]:.2g} to {spread[1]:.2g})" if spread else "")
+
+
+def _draw_smoothed(ax, curve, colour, label):
+    rates = curve.learning_rates[: len(curve.smoothed)]
+    ax.plot(rates, curve.smoothed, color=colour, label=label)
+
+
+def _mark(ax, curve, colour, label=None):
+    rate = curve.suggest()
+    if rate is not None:
+        rates = curve.learning_rates[: len(curve.smoothed)]
+        loss = np.interp(rate, rates, curve.smoothed)
+        ax.axvline(rate, color=colour, linestyle=":", linewidth=1)
+        ax.plot([rate], [loss], "o", color=colour, label=label)
 
 
 def schedule(schedule, steps=None, *, label=None, ax=None):

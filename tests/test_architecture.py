@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "plot": {"_atomic", "_checks", "schedules"},
     "__main__": {"plot", "schedules"},
     "learning_rate_finder": FOUNDATION | {"_fit_loop", "hyperparameters", "plot"},
-    "callbacks": FOUNDATION | {"_fit_loop", "hyperparameters", "schedules"},
+    "callbacks": FOUNDATION
+    | {"_fit_loop", "hyperparameters", "learning_rate_finder", "schedules"},
     "__init__": {
         "callbacks",
         "hyperparameters",

@@ -1,12 +1,16 @@
 """The finder measures true batch losses and leaves no trace."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
-from reference import X, Y, arrays, gradients, make_model, train
+from reference import SGD, X, Y, arrays, gradients, make_model, train
 
-from keras_sched import LearningRateCurve, _random, find_learning_rate
+from keras_sched import LearningRateCurve, _random, callbacks, find_learning_rate
+from keras_sched.learning_rate_finder import METHODS
 
 pytestmark = pytest.mark.every_backend
 
@@ -140,6 +144,234 @@ def test_steps_per_execution_is_one_for_the_sweep_alone():
     assert model.steps_per_execution == 4
 
 
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 16
+
+    def __getitem__(self, index):
+        return X[8 * index : 8 * index + 8], Y[8 * index : 8 * index + 8]
+
+
+def dataset():
+    return tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+
+
+def loader():
+    torch = pytest.importorskip("torch", reason="a DataLoader needs torch")
+    pairs = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
+    return torch.utils.data.DataLoader(pairs, batch_size=8)
+
+
+SOURCES = {
+    "tf.data": dataset,
+    "endless tf.data": lambda: dataset().repeat(),
+    "PyDataset": Batches,
+    "generator": lambda: (
+        (X[8 * i : 8 * i + 8], Y[8 * i : 8 * i + 8]) for i in range(16)
+    ),
+    "DataLoader": loader,
+}
+SWEEP = dict(steps=16, min_learning_rate=1e-3, max_learning_rate=0.1, shuffle=False)
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_the_losses_are_the_same_wherever_the_batches_come_from(source):
+    expected = find_learning_rate(make_model(), X, Y, batch_size=8, **SWEEP)
+    curve = find_learning_rate(make_model(), source(), **SWEEP)
+    np.testing.assert_allclose(curve.losses, expected.losses, rtol=1e-5)
+    assert curve.stop_reason == "finished"
+
+
+def test_takes_models_with_inputs_by_name_and_several_outputs():
+    def two_headed():
+        keras.utils.set_random_seed(2)
+        left, right = keras.Input((1,), name="left"), keras.Input((2,), name="right")
+        both = layers.Dense(4)(layers.Concatenate()([left, right]))
+        outputs = {"sum": layers.Dense(1, name="sum")(both), "top": layers.Dense(1)(both)}
+        model = keras.Model({"left": left, "right": right}, outputs)
+        model.compile("sgd", {"sum": "mse", "top": "mse"}, metrics={"sum": "mae"})
+        return model
+
+    model, inputs = two_headed(), {"left": X[:, :1], "right": X[:, 1:]}
+    targets = {"sum": Y, "top": X.max(1, keepdims=True)}
+    before = model.get_weights()
+    curve = find_learning_rate(model, inputs, targets, batch_size=8, **SWEEP)
+    assert_identical(model.get_weights(), before)
+    first = slice(0, 8)
+    loss = two_headed().evaluate(
+        {name: part[first] for name, part in inputs.items()},
+        {name: part[first] for name, part in targets.items()},
+        verbose=0,
+    )[0]
+    assert curve.losses[0] == pytest.approx(loss, rel=1e-5)
+
+
+def test_sample_weights_and_class_weights_count():
+    plain = find_learning_rate(make_network(), IMAGES, LABELS, batch_size=16, **SWEEP)
+    doubled = find_learning_rate(
+        make_network(),
+        IMAGES,
+        LABELS,
+        sample_weight=np.full(96, 2.0),
+        batch_size=16,
+        **SWEEP,
+    )
+    by_class = find_learning_rate(
+        make_network(),
+        IMAGES,
+        LABELS,
+        class_weight={0: 2.0, 1: 2.0},
+        batch_size=16,
+        **SWEEP,
+    )
+    assert doubled.losses[0] == pytest.approx(2 * plain.losses[0], rel=1e-5)
+    np.testing.assert_allclose(by_class.losses, doubled.losses, rtol=1e-4)
+
+
+def test_under_gradient_accumulation_the_rate_is_that_of_the_last_batch():
+    built = {"learning_rate": 0.1, "gradient_accumulation_steps": 4}
+    model = make_model(built=built)
+    weights = model.get_weights()[0].astype("float64")
+    curve = find_learning_rate(model, X, Y, batch_size=8, **SWEEP)
+    expected, rates = [], np.geomspace(1e-3, 0.1, 16)
+    for step in range(16):
+        rows = slice(8 * step, 8 * step + 8)
+        expected.append(np.mean((X[rows] @ weights - Y[rows]) ** 2))
+        if step % 4 == 3:
+            parts = [gradients(weights, batch) for batch in range(step - 3, step + 1)]
+            weights = weights - rates[step] * np.mean(parts, axis=0)
+    np.testing.assert_allclose(curve.losses, expected, rtol=1e-4)
+
+
+WAYS = {
+    "eagerly": lambda: make_network(run_eagerly=True),
+    "with jit": lambda: make_network(jit_compile=True),
+    "with frozen layers": lambda: frozen(make_network()),
+    "in mixed precision": lambda: mixed(),
+}
+
+
+def frozen(model):
+    model.layers[0].trainable = False
+    model.compile(keras.optimizers.SGD(0.1), model.loss)
+    return model
+
+
+def mixed():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        return make_network()
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("make", WAYS.values(), ids=WAYS)
+def test_leaves_no_trace_however_the_model_is_run(make):
+    model, plain = make(), make()
+    fit(model)
+    fit(plain)
+    before = arrays(model)
+    curve = find_learning_rate(model, IMAGES, LABELS, batch_size=16, **SWEEP)
+    assert len(curve.losses) == 16
+    assert_identical(arrays(model), before)
+    fit(model)
+    fit(plain)
+    assert_identical(arrays(model), arrays(plain))
+
+
+def test_repeats_start_alike_take_other_orders_and_give_the_mean():
+    model = make_model()
+    before = model.get_weights()
+    sweep = SWEEP | dict(batch_size=8, shuffle=True, repeats=3)
+    curve = find_learning_rate(model, X, Y, **sweep)
+    assert_identical(model.get_weights(), before)
+    losses = np.array([each.losses for each in curve.repeats])
+    assert losses.shape == (3, 16)
+    assert len({row[0] for row in losses}) == 3
+    np.testing.assert_allclose(curve.losses, losses.mean(axis=0))
+
+
+def test_the_spread_is_that_of_the_suggestions_of_the_repeats():
+    parts = [sigmoid_fall(steepest, 0.1) for steepest in (2e-3, 4e-3, 3e-3)]
+    curve = LearningRateCurve(*dataclasses.astuple(parts[2])[:3], repeats=tuple(parts))
+    assert curve.spread() == (parts[0].suggest(), parts[1].suggest())
+    assert parts[0].spread() is None
+    assert f"0.0028  ({curve.spread()[0]:.2g} to {curve.spread()[1]:.2g})" in repr(curve)
+
+
+def test_each_weight_decay_has_a_curve_of_its_own():
+    model = make_model(built={"learning_rate": 0.1, "weight_decay": 0.5})
+    start = model.get_weights()[0].astype("float64")
+    decays = (0, 0.3, 3.0)
+    curves = find_learning_rate(model, X, Y, batch_size=8, weight_decays=decays, **SWEEP)
+    assert list(curves) == [0, 0.3, 3.0]
+    for decay, curve in curves.items():
+        weights, expected = start, []
+        for step, rate in enumerate(np.geomspace(1e-3, 0.1, 16)):
+            rows = slice(8 * step, 8 * step + 8)
+            expected.append(np.mean((X[rows] @ weights - Y[rows]) ** 2))
+            gradient = gradients(weights, step)
+            weights = weights * (1 - decay * rate) - rate * gradient
+        np.testing.assert_allclose(curve.losses, expected, rtol=1e-4)
+    assert model.optimizer.weight_decay == 0.5
+
+
+def test_the_callback_finds_the_same_and_leaves_no_trace():
+    expected = find_learning_rate(make_model(), X, Y, batch_size=8, **SWEEP)
+    model, plain = make_model(), make_model()
+    train(model)
+    train(plain)
+    before, compiled = arrays(model), model.train_function
+    limits = {name: value for name, value in SWEEP.items() if name != "shuffle"}
+    finder = callbacks.LearningRateFinder(**limits)
+    train(model, callbacks=[finder], epochs=5)
+    np.testing.assert_allclose(finder.curve.learning_rates, expected.learning_rates)
+    assert finder.curve.stop_reason == "finished"
+    assert_identical(arrays(model), before)
+    assert model.train_function is compiled
+    assert np.array_equal(train(model), train(plain))
+
+
+def test_the_callback_in_a_fit_that_is_too_short_has_found_what_there_was():
+    finder = callbacks.LearningRateFinder(steps=100)
+    train(make_model(), callbacks=[finder])
+    assert (len(finder.curve.losses), finder.curve.stop_reason) == (16, "data ran out")
+
+
+def test_a_callback_that_was_interrupted_drives_nothing_any_more():
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    model = make_model()
+    with pytest.raises(KeyboardInterrupt):
+        train(model, callbacks=[callbacks.LearningRateFinder(), Interrupt()])
+    model.set_weights(make_model().get_weights())
+    fresh = make_model()
+    model.compile(keras.optimizers.SGD(**SGD), "mse")
+    assert np.array_equal(train(model), train(fresh))
+
+
+def test_the_callback_refuses_losses_of_several_batches():
+    if keras.backend.backend() == "torch":
+        return
+    model = make_model(steps_per_execution=2)
+    with pytest.raises(ValueError, match="`steps_per_execution` of LearningRateFinder"):
+        train(model, callbacks=[callbacks.LearningRateFinder()])
+    with pytest.raises(ValueError, match="`steps` of LearningRateFinder must be an int"):
+        callbacks.LearningRateFinder(steps=0)
+
+
+def test_shows_a_bar_with_the_rate_and_the_loss(capsys):
+    curve = find_learning_rate(make_model(), X, Y, batch_size=8, **SWEEP)
+    shown = capsys.readouterr().out
+    assert "16/16 rate 1.00e-01, loss" in shown
+    assert f"{curve.losses[-1]:.4g}: finished" in shown
+    find_learning_rate(make_model(), X, Y, batch_size=8, verbose=0, **SWEEP)
+    assert capsys.readouterr().out == ""
+
+
 def test_short_data_are_gone_through_again():
     curve = find_learning_rate(
         make_network(), IMAGES, LABELS, steps=50, batch_size=48, max_learning_rate=1e-3
@@ -206,21 +438,76 @@ def test_suggests_where_the_loss_falls_fastest(steepest, noise):
         (np.linspace(2, 3, 50), "flat"),
         (2 - np.linspace(0, 1, 50) ** 8, "falling fastest at the last rates: raise"),
         (2 - np.linspace(0, 1, 50) ** 0.1, "falling fastest at the first rates"),
-        (np.full(50, np.nan), "too few points: 0 finite losses"),
+        (np.full(50, np.nan), "not finite at the start"),
+        (np.r_[np.linspace(2, 1, 9), np.inf, np.ones(40)], "too few points: 9 finite"),
+        (
+            2 - np.linspace(0, 1, 60) ** 2 + np.sin(np.arange(60)),
+            "periodic: the loss shows the order of the data; shuffle them",
+        ),
         (np.array([]), "too few points: 0 finite losses"),
     ],
 )
 def test_gives_no_rate_but_a_reason_where_the_curve_carries_none(losses, reason):
     curve = LearningRateCurve(np.logspace(-7, 1, len(losses)), losses, "finished")
     assert curve.suggest() is None
+    assert all(
+        curve.suggest(method) is None for method in METHODS if "fall" not in reason
+    )
     assert any(curve.reason.startswith(part) for part in reason.split("|"))
     assert f"no suggestion: {curve.reason}" in repr(curve)
+
+
+def fastai_valley(rates, losses):
+    """As fastai 2.7 has it, loop by loop."""
+    start = end = 0
+    lengths = [1] * len(losses)
+    for i in range(1, len(losses)):
+        for j in range(i):
+            if losses[i] < losses[j] and lengths[i] < lengths[j] + 1:
+                lengths[i] = lengths[j] + 1
+            if lengths[end] < lengths[i]:
+                end = i
+                start = end - lengths[end]
+    third = (end - start) / 3
+    return rates[start + int(third) + int(third / 2)]
+
+
+def fastai_slide(rates, losses):
+    slopes, right, left = np.gradient(losses), -1, -16
+    found = rates[left]
+    while left >= -len(losses) and abs(slopes[right] - slopes[left]) > 0.005:
+        found = rates[left]
+        right, left = right - 1, left - 1
+    return found
+
+
+def fastai_minimum(rates, losses):
+    return rates[losses.argmin()] / 10
+
+
+FASTAI = {"valley": fastai_valley, "slide": fastai_slide, "minimum": fastai_minimum}
+
+
+@pytest.mark.parametrize("method", FASTAI)
+def test_the_methods_of_fastai_give_its_rates_for_equal_losses(method):
+    suggested = set()
+    for steepest in np.geomspace(1e-4, 0.05, 30):
+        for noise in (0.0, 0.05):
+            curve = sigmoid_fall(steepest, minimum=40 * steepest, noise=noise)
+            rates = curve.learning_rates[: len(curve.smoothed)]
+            expected = FASTAI[method](rates, curve.smoothed)
+            assert curve.suggest(method) == pytest.approx(expected, rel=1e-12)
+            suggested.add(expected)
+    assert len(suggested) > 20
 
 
 def test_a_curve_with_a_suggestion_has_no_reason_to_give():
     curve = sigmoid_fall(3e-3, 0.12)
     assert curve.reason is None
-    assert "diverged, suggests 0.0028" in repr(curve)
+    assert repr(curve).splitlines()[:2] == [
+        "LearningRateCurve: 85 rates, 1.0e-07 to 6.1e-01, diverged",
+        "  steepest  0.0028",
+    ]
 
 
 def test_comes_back_from_csv_with_all_digits(tmp_path):
@@ -250,6 +537,24 @@ def test_comes_back_from_csv_with_all_digits(tmp_path):
 def test_bad_arguments_are_refused_before_anything_runs(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         find_learning_rate(None, None, **arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ({"repeats": 0}, "`repeats` of find_learning_rate must be an integer of at"),
+        ({"repeats": 2, "shuffle": False}, "`repeats` .* must be 1 without shuffle"),
+        ({"weight_decays": ()}, "`weight_decays` .* must be at least one number, or N"),
+        ({"weight_decays": ["1"]}, "`weight_decays` .* must be a finite number"),
+        ({"weight_decays": [0.1]}, "`weight_decay` of SGD must be a hyperparameter"),
+        ({"x": iter([(X, Y)]), "y": None, "repeats": 2}, "`x` .* must be data that can"),
+    ],
+)
+def test_several_sweeps_that_cannot_be_are_refused(arguments, sentence):
+    model = make_model()
+    with pytest.raises(ValueError, match=sentence):
+        find_learning_rate(model, **{"x": X, "y": Y} | arguments)
+    assert "apply" not in vars(model.optimizer)
 
 
 def test_a_model_that_is_not_compiled_is_refused():

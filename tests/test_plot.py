@@ -144,7 +144,34 @@ def test_curve_without_any_loss_is_still_a_picture(losses):
     rates = np.geomspace(1e-3, 1, len(losses))
     ax = plot.learning_rate_curve(LearningRateCurve(rates, np.array(losses), "x"))
     ax.figure.canvas.draw()
-    assert ax.get_title().startswith("no suggestion (too few points")
+    assert ax.get_title().startswith("no suggestion (")
+
+
+def test_curves_of_several_weight_decays_share_a_picture():
+    lower = LearningRateCurve(10 * RATES, FALL, "finished")
+    ax = plot.learning_rate_curve({0.0: FALLING, 1e-4: lower, 1e-2: FLAT})
+    drawn = {line.get_label(): line for line in ax.lines if line.get_label()[0] != "_"}
+    assert list(drawn) == [
+        f"weight decay 0: {FALLING.suggest():.2g}",
+        f"weight decay 0.0001: {lower.suggest():.2g}",
+        f"weight decay 0.01: no suggestion ({FLAT.reason})",
+    ]
+    assert len({line.get_color() for line in drawn.values()}) == 3
+    with pytest.raises(
+        ValueError, match=r"^`curve` of plot\.learning_rate_curve must be"
+    ):
+        plot.learning_rate_curve({})
+
+
+def test_curve_of_repeats_shows_every_loss_and_the_spread():
+    other = LearningRateCurve(RATES, 2 / (1 + (RATES / 4e-3) ** 1.5), "finished")
+    mean = (FALLING.losses + other.losses) / 2
+    curve = LearningRateCurve(RATES, mean, "finished", (FALLING, other))
+    ax = plot.learning_rate_curve(curve)
+    points = np.concatenate([line.get_ydata() for line in ax.lines[:2]])
+    assert points.tolist() == [*FALLING.losses, *other.losses]
+    spread = f"({FALLING.suggest():.2g} to {other.suggest():.2g})"
+    assert ax.get_title() == f"suggested rate: {curve.suggest():.2g} {spread}"
 
 
 def test_curve_plots_itself():

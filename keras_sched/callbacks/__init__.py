@@ -3,6 +3,7 @@
 from keras_sched.callbacks.checkpoint_early_stopping import CheckpointEarlyStopping
 from keras_sched.callbacks.gradient_noise import GradientNoise
 from keras_sched.callbacks.hyperparameter_scheduler import HyperparameterScheduler
+from keras_sched.callbacks.learning_rate_finder import LearningRateFinder
 from keras_sched.callbacks.one_cycle import OneCycle
 from keras_sched.callbacks.plateau_scaling import PlateauScaling
 from keras_sched.callbacks.step_decay import StepDecay
@@ -12,6 +13,7 @@ __all__ = [
     "CheckpointEarlyStopping",
     "GradientNoise",
     "HyperparameterScheduler",
+    "LearningRateFinder",
     "OneCycle",
     "PlateauScaling",
     "StepDecay",
