@@ -4,6 +4,7 @@ import argparse
 import os
 import pathlib
 import shutil
+import textwrap
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -131,7 +132,7 @@ def main():
     print("2. Which rate?", flush=True)
     model = build_model()
     curve = find_rate(model, directory / "records", directory / "learning_rate.csv")
-    print("  ", curve)
+    print(textwrap.indent(str(curve), "   "))
     print("3. One cycle of rate and momentum", flush=True)
     history, checkpoint = train(
         model, directory / "records", curve.suggest(), checkpoints

@@ -97,27 +97,34 @@ def find_learning_rate(
     check(not once or repeats * len(decays) == 1, owner, "x", several, x)
     data = dict(x=x, y=y, batch_size=batch_size, epochs=1 if once else steps)
     data |= dict(sample_weight=sample_weight, class_weight=class_weight, shuffle=shuffle)
-    kept = {name: getattr(model, name, None) for name in _ATTRIBUTES}
+    found, chance = {}, _random.state()
+    with _kept(model), _progress(verbose) as add_bar:
+        model.steps_per_execution = 1
+        for decay, again in sweeps.items():
+            _random.restore(chance)  # The same orders for every decay.
+            curves = []
+            for time, sweep in enumerate(again, 1):
+                taken = data if repeats == 1 else _reordered(data)
+                which = "" if repeats == 1 else f", {time} of {repeats}"
+                what = "learning rates" if decay is None else f"decay {decay:g}"
+                sweep.tell = add_bar(what + which, steps)
+                curves.append(_run(sweep, model, taken))
+            found[decay] = _merged(curves)
+    return found[None] if weight_decays is None else found
+
+
+@contextlib.contextmanager
+def _kept(model):
+    """Puts back, after a `with` block, what `fit` changes beside the arrays."""
+    names = ("train_function", "steps_per_execution", "history", "stop_training")
+    kept = {name: getattr(model, name, None) for name in names}
     chance = _random.state()
-    model.steps_per_execution = 1
-    found = {}
     try:
-        with _progress(verbose) as add_bar:
-            for decay, again in sweeps.items():
-                curves = []
-                _random.restore(chance)  # The same orders for every decay.
-                for sweep in again:
-                    taken = data if repeats == 1 else _reordered(data)
-                    which = "" if repeats == 1 else f", {len(curves) + 1} of {repeats}"
-                    what = "learning rates" if decay is None else f"decay {decay:g}"
-                    sweep.tell = add_bar(what + which, steps)
-                    curves.append(_run(sweep, model, taken))
-                found[decay] = _merged(curves)
+        yield
     finally:
         for name, value in kept.items():
             setattr(model, name, value)
         _random.restore(chance)
-    return found[None] if weight_decays is None else found
 
 
 def _reordered(data):
@@ -169,9 +176,6 @@ def _progress(verbose):
             return tell
 
         yield add_bar
-
-
-_ATTRIBUTES = ("train_function", "steps_per_execution", "history", "stop_training")
 
 
 class Sweep(keras.callbacks.Callback):
