@@ -144,21 +144,25 @@ class Driver:
         if "gradient_noise" not in self._now:
             return grads
         stddev = self._now["gradient_noise"] / self._replicas()
-        return [self._noisy(i, gradient, stddev) for i, gradient in enumerate(grads)]
-
-    def _noisy(self, index, gradient, stddev):
-        if gradient is None:
-            return None
-        gradient = ops.convert_to_tensor(gradient)  # Noise falls on every row.
         torch = keras.backend.backend() == "torch"
         step = batches_seen(self.optimizer) if torch else self.optimizer._iterations
-        noise = _draws.normal(tuple(gradient.shape), (self.seed, index), step)
-        return gradient + ops.cast(noise * stddev, gradient.dtype)
+        return [
+            _noisy(gradient, (self.seed, place), step, stddev)
+            for place, gradient in enumerate(grads)
+        ]
 
     def _replicas(self):
         """Returns how many add the same noise, each to its part of the sum."""
         strategy = getattr(self.optimizer, "_distribution_strategy", None)
         return strategy.num_replicas_in_sync if strategy else 1
+
+
+def _noisy(gradient, seeds, step, stddev):
+    if gradient is None:
+        return None
+    gradient = ops.convert_to_tensor(gradient)  # Noise falls on every row.
+    noise = _draws.normal(tuple(gradient.shape), seeds, step)
+    return gradient + ops.cast(noise * stddev, gradient.dtype)
 
 
 def _as_attribute(held, value):
