@@ -10,8 +10,8 @@ from keras import ops
 def normal(shape, seeds, step):
     """Draws standard normal numbers.
 
-    What Keras draws on TensorFlow depends on whether XLA compiles it, which takes forty
-    times as long; here the bits are Philox's either way.
+    What Keras draws on TensorFlow depends on whether XLA compiles it, which then takes
+    far longer; here the bits are Philox's either way.
 
     Args:
         shape: Tuple of Python integers.

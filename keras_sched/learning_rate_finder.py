@@ -423,7 +423,7 @@ def _shape(losses):
 def _periodic_share(noise):
     """Returns how much of the noise is one wave, at least four times repeated.
 
-    A tenth, at most, where 100 losses have nothing in common.
+    Below 0.4, 9,999 times in 10,000, for 60 losses that have nothing in common.
     """
     power = np.abs(np.fft.rfft(noise - noise.mean())) ** 2
     return power[4:].max(initial=0) / max(power[1:].sum(), 1e-300)
