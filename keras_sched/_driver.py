@@ -111,14 +111,18 @@ class Driver:
 
         What is further back than the optimizer's first step is taken for that.
         """
-        schedule, offset = self.schedules[name], self.offsets[name]
-        if keras.backend.backend() == "torch":
+        step = self._step(back) + self.offsets[name]
+        if isinstance(step, int):
             with keras.device("cpu"):
-                step = max(batches_seen(self.optimizer) - back, 0)
-                return float(schedule(step + offset))
+                return float(self.schedules[name](step))
+        return self.schedules[name](step)
+
+    def _step(self, back=0):
+        """Returns the optimizer's counter, or less: a tensor, but an int on torch."""
+        if keras.backend.backend() == "torch":
+            return max(batches_seen(self.optimizer) - back, 0)
         step = ops.convert_to_tensor(self.optimizer._iterations)
-        step = ops.maximum(step - back, 0) if back else step
-        return schedule(step + offset)
+        return ops.maximum(step - back, 0) if back else step
 
     def _learning_rate(self):
         return self._scaled(self._rate())
@@ -127,7 +131,7 @@ class Driver:
         if "learning_rate" not in self.schedules:
             compiled = self.optimizer._learning_rate
             if back and isinstance(compiled, _Schedule):
-                return compiled(self.optimizer._iterations - back)
+                return compiled(self._step(back))
             return self._compiled_rate()
         if "learning_rate" in self._now:
             return self._now["learning_rate"]
@@ -144,8 +148,7 @@ class Driver:
         if "gradient_noise" not in self._now:
             return grads
         stddev = self._now["gradient_noise"] / self._replicas()
-        torch = keras.backend.backend() == "torch"
-        step = batches_seen(self.optimizer) if torch else self.optimizer._iterations
+        step = self._step()
         return [
             _noisy(gradient, (self.seed, place), step, stddev)
             for place, gradient in enumerate(grads)

@@ -83,14 +83,13 @@ def find_learning_rate(
     """
     owner = "find_learning_rate"
     limits = (min_learning_rate, max_learning_rate, steps, divergence_factor)
-    Sweep(owner, *limits)
-    check(getattr(model, "compiled", False), owner, "model", "compiled", model)
     integer(owner, "repeats", repeats, at_least=1)
     decays = [None] if weight_decays is None else list(weight_decays)
     check(decays, owner, "weight_decays", "at least one number, or None", weight_decays)
     sweeps = {
         decay: [Sweep(owner, *limits, decay) for _ in range(repeats)] for decay in decays
     }
+    check(getattr(model, "compiled", False), owner, "model", "compiled", model)
     check(shuffle or repeats == 1, owner, "repeats", "1 without shuffle", repeats)
     once = hasattr(x, "__next__")
     several = "data that can be gone through again, for several sweeps"
@@ -217,7 +216,7 @@ class Sweep(keras.callbacks.Callback):
         self.driven = {"learning_rate": self.rate}
         if weight_decay is not None:
             self.driven["weight_decay"] = number(owner, "weight_decays", weight_decay)
-        self.undos, self.tell = [], lambda rate, loss, reason: None
+        self.snapshot, self.tell = None, lambda rate, loss, reason: None
 
     def rate(self, step):
         return ops.exp(self.first + self.growth * ops.cast(step, "float32"))
@@ -234,13 +233,12 @@ class Sweep(keras.callbacks.Callback):
         self.losses, self.stop_reason, self.best = [], "data ran out", math.inf
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        self.undos = [_fit_loop.Snapshot(model).restore]
+        self.snapshot = _fit_loop.Snapshot(model)
         reset(model.optimizer, model.trainable_variables)
         self.own_step = _fit_loop.has_own_train_step(model)
         handle = schedule_hyperparameters(model.optimizer, **self.driven)
-        for undo in (handle.remove, _fit_loop.report_batch_losses(model)):
-            self.undos.append(undo)
-            _fit_loop.retrace(model, undo)
+        _fit_loop.retrace(model, undo=handle.remove)
+        _fit_loop.retrace(model, undo=_fit_loop.report_batch_losses(model))
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.own_step:
@@ -269,11 +267,10 @@ class Sweep(keras.callbacks.Callback):
 
     def undo(self):
         """Puts everything back. May be called again."""
-        if self.undos:
+        if self.snapshot:
             _fit_loop.finish(self.model)
-        for undo in self.undos:
-            undo()
-        self.undos = []
+            self.snapshot.restore()
+        self.snapshot = None
 
 
 def _merged(curves):
@@ -326,14 +323,14 @@ class LearningRateCurve:
         """Why there is no suggestion; `None` where there is one."""
         return self._shape_reason or _edge(self.smoothed)
 
-    @property
+    @functools.cached_property
     def smoothed(self):
         """The losses as `suggest` sees them, up to the first that is not finite."""
         return _smooth(_finite(self.losses))
 
     @functools.cached_property
     def _shape_reason(self):
-        return _shape(self.losses)
+        return _shape(self.losses, self.smoothed)
 
     def plot(self, ax=None):
         """Draws the curve and its suggestion; returns the Axes."""
@@ -402,14 +399,13 @@ def _width(losses):
     return max(1.0, 0.04 * len(losses))
 
 
-def _shape(losses):
+def _shape(losses, smoothed):
     """Returns why no method can read these losses; `None` where they can."""
     if losses.size and not np.isfinite(losses[0]):
         return "not finite at the start: the model or the data, not the rate"
     losses = _finite(losses)
     if len(losses) < 10:
         return f"too few points: {len(losses)} finite losses, 10 needed"
-    smoothed = _smooth(losses)
     lowest = int(np.argmin(smoothed))
     fall = smoothed[: lowest + 1].max() - smoothed[lowest]
     noise = (losses - smoothed)[: lowest + 1]

@@ -35,27 +35,25 @@ def learning_rate_curve(curve, *, ax=None):
     curves = curve if isinstance(curve, dict) else {None: curve}
     check(curves, "plot.learning_rate_curve", "curve", "at least one", curve)
     if isinstance(curve, dict):
+        shown, title = [], "suggested rates"
         for (decay, each), colour in zip(curves.items(), itertools.cycle(_COLOURS)):
-            told = _suggestion(each)
-            _draw_smoothed(ax, each, colour, f"weight decay {decay:g}: {told}")
+            label = f"weight decay {decay:g}: {_suggestion(each)}"
+            _draw_smoothed(ax, each, colour, label)
             _mark(ax, each, colour)
-        title = "suggested rates"
     else:
+        shown, title = [curve.losses[: len(curve.smoothed)]], _suggestion(curve)
         points = dict(color=_COLOURS[5], alpha=0.5, label="batch loss")
         for each in curve.repeats or (curve,):
             ax.plot(each.learning_rates, each.losses, ".", **points)
             points["label"] = None
         _draw_smoothed(ax, curve, _COLOURS[0], "smoothed")
-        _mark(ax, curve, _COLOURS[1], f"steepest: {_suggestion(curve)}")
-        none = curve.suggest() is None
-        title = "" if none else "suggested rate: "
-        title += _suggestion(curve)
+        _mark(ax, curve, _COLOURS[1], f"steepest: {title}")
+        if curve.suggest() is not None:
+            title = f"suggested rate: {title}"
     ax.set(xscale="log", xlabel="learning rate (log scale)", ylabel="loss", title=title)
-    seen = [each for each in curves.values() if len(each.smoothed)]
-    if seen:
-        smoothed = np.concatenate([each.smoothed for each in seen])
-        drawn = [each.losses[: len(each.smoothed)].min() for each in seen]
-        lowest = smoothed.min() if isinstance(curve, dict) else min(drawn)
+    smoothed = np.concatenate([each.smoothed for each in curves.values()])
+    if len(smoothed):
+        lowest = np.concatenate([smoothed, *shown]).min()
         margin = 0.1 * np.ptp(smoothed) + 1e-12
         ax.set_ylim(lowest - margin, smoothed.max() + margin)
     ax.legend(frameon=False)
