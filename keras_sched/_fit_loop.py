@@ -2,6 +2,9 @@
 
 import contextlib
 import functools
+import inspect
+import itertools
+import sys
 
 import keras
 import numpy as np
@@ -17,9 +20,10 @@ class Setting:
     """
 
     def __init__(self, value):
-        self._value = value
+        self._value = None
         if keras.backend.backend() == "tensorflow":
             self._value = keras.Variable(value, trainable=False, dtype="float32")
+        self.assign(value)
 
     def __call__(self):
         return self._value
@@ -28,6 +32,8 @@ class Setting:
         """Changes the number, between two steps."""
         if isinstance(self._value, keras.Variable):
             self._value.assign(value)
+        elif keras.backend.backend() == "jax":  # Once, not with every batch.
+            self._value = keras.ops.convert_to_tensor(value, "float32")
         else:
             self._value = value
 
@@ -111,6 +117,14 @@ def start_at_epoch(model, epoch):
     model._initial_epoch = epoch
 
 
+def validates():
+    """Returns whether the `fit` that calls has validation data; `None` without one."""
+    fit, frame = inspect.unwrap(keras.Model.fit).__code__, sys._getframe()
+    while frame and frame.f_code is not fit:
+        frame = frame.f_back
+    return frame and frame.f_locals["validation_data"] is not None
+
+
 def report_batch_losses(model):
     """Makes `logs["loss"]` the batch's own loss, where Keras reports a running mean.
 
@@ -161,17 +175,16 @@ class _TemporaryStep:
         if self.heal():
             self.model.make_train_function()
             return self.model.train_function(*args)
-        if _travels(self.settings):
-            args = args[0], self._with_settings(args[1])
+        if self.settings and _travels(self.settings):
+            state, batches = args
+            values = itertools.repeat([setting() for setting in self.settings])
+            args = state, zip(batches, values)
         try:
             return self.compiled(*args)
         except BaseException as error:
             if type(error).__name__ not in _END_OF_DATA:
                 self.finish()
             raise
-
-    def _with_settings(self, batches):
-        return ((batch, [setting() for setting in self.settings]) for batch in batches)
 
     def heal(self):
         """Returns whether another `fit` than its own is running; then, finishes."""

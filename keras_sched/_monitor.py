@@ -2,6 +2,7 @@
 
 import math
 
+from keras_sched import _fit_loop
 from keras_sched._checks import check, number, one_of
 
 _BETTER_LOW = ("loss", "error", "mse", "mae", "mape", "msle", "perplexity")
@@ -27,18 +28,26 @@ class Monitor:
         self.min_delta = number(owner, "min_delta", min_delta)
         check(min_delta >= 0, owner, "min_delta", "at least 0", min_delta)
 
-    def check_name(self, model):
-        """Refuses a name that is no metric of the model, as far as they are known."""
+    def begin(self, model):
+        """Refuses a name that the logs of this `fit` will not have, if that is known."""
         names = {metric.name for metric in model.metrics} | {"loss"}
-        if "compile_metrics" in names:  # Keras has not made them yet.
-            return
-        must = f"a metric of this model ({', '.join(sorted(names))}), or val_ and one"
-        fits = self.name.removeprefix("val_") in names
-        check(fits, self.owner, "monitor", must, self.name)
+        if "compile_metrics" not in names:  # Else Keras has not made them yet.
+            must = f"a metric of this model ({', '.join(sorted(names))}), or val_ and one"
+            fits = self.name.removeprefix("val_") in names
+            check(fits, self.owner, "monitor", must, self.name)
+        self.validates = _fit_loop.validates()
+        if self.name.startswith("val_"):
+            must = "a name without val_, as fit has no validation data"
+            check(self.validates is not False, self.owner, "monitor", must, self.name)
 
     def value(self, logs):
-        """Returns the value in the logs as a float, or refuses logs without it."""
-        must = f"in the logs ({', '.join(logs)}); does fit have validation data?"
+        """Returns the value in the logs as a float, or refuses logs without it.
+
+        `None` where they lack it as `validation_freq` has passed over this epoch.
+        """
+        if self.validates and self.name.startswith("val_") and "val_loss" not in logs:
+            return None
+        must = f"in the logs ({', '.join(logs)})"
         check(self.name in logs, self.owner, "monitor", must, self.name)
         return float(logs[self.name])
 

@@ -51,12 +51,13 @@ def train(model, **arguments):
 class Report(keras.callbacks.Callback):
     """Puts given values into the epochs' logs, in place of a measured loss."""
 
-    def __init__(self, values):
+    def __init__(self, values, name="loss"):
         super().__init__()
-        self.values = values
+        self.values, self.name = values, name
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["loss"] = self.values[epoch]
+        if self.name in logs:
+            logs[self.name] = self.values[epoch]
 
 
 def batches(times=1):

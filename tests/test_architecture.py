@@ -15,12 +15,12 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_sched"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-FOUNDATION = {"_atomic", "_checks", "_draws", "_monitor", "_random"}
+FOUNDATION = {"_atomic", "_checks", "_draws", "_random"}
 MAY_IMPORT = {
     "_atomic": set(),
     "_checks": set(),
     "_draws": set(),
-    "_monitor": {"_checks"},
+    "_monitor": {"_checks", "_fit_loop"},
     "_random": set(),
     "_fit_loop": set(),
     "schedules": FOUNDATION,
@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "__main__": {"plot", "schedules"},
     "learning_rate_finder": FOUNDATION | {"_fit_loop", "hyperparameters", "plot"},
     "callbacks": FOUNDATION
-    | {"_fit_loop", "hyperparameters", "learning_rate_finder", "schedules"},
+    | {"_fit_loop", "_monitor", "hyperparameters"}
+    | {"learning_rate_finder", "schedules"},
     "__init__": {
         "callbacks",
         "hyperparameters",

@@ -237,10 +237,45 @@ def test_state_travels_in_the_file_as_json(tmp_path):
     assert (state["epoch"], state["best"], state["history"]["loss"]) == (1, 2, [3, 2])
 
 
-def test_a_monitor_without_validation_data_is_refused_and_loses_nothing(tmp_path):
-    with pytest.raises(ValueError, match="`monitor` .* does fit have validation data"):
-        run(tmp_path, [3, 2], monitor="val_loss")
+def test_a_monitor_that_no_epoch_brings_is_refused_and_loses_nothing(tmp_path):
+    model = make_model()
+    model.compile(model.optimizer, "mse", metrics=["mae"])  # Unknown until it trains.
+    with pytest.raises(ValueError, match="`monitor` .* must be in the logs .loss, mae."):
+        run(tmp_path, [3, 2], monitor="error", model=model)
     assert np.array_equal(load(tmp_path / "last.keras"), weights_after(1))
+
+
+def test_a_validation_monitor_without_validation_is_refused_at_once(tmp_path):
+    model = make_model()
+    with pytest.raises(ValueError, match="without val_, as fit has no validation data"):
+        run(tmp_path / "new", [3, 2], monitor="val_loss", model=model)
+    assert int(model.optimizer.iterations) == 0
+    assert not (tmp_path / "new").exists()
+
+
+def test_epochs_without_validation_do_not_count(tmp_path):
+    values = [None, 3, None, 2, None, 5, None, 4, None, 1]
+    arguments = dict(monitor="val_loss", patience=2, verbose=0)
+
+    class Crash(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 5:
+                raise KeyboardInterrupt
+
+    def train(*more):
+        checkpoint = callbacks.CheckpointEarlyStopping(tmp_path, **arguments)
+        fit = dict(batch_size=len(X), epochs=10, verbose=0, shuffle=False)
+        fit |= dict(validation_data=(X, Y), validation_freq=2)
+        listed = [Report(values, "val_loss"), checkpoint, *more]
+        return checkpoint, make_model().fit(X, Y, callbacks=listed, **fit)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Crash())
+    checkpoint, history = train()
+    assert (checkpoint.best, checkpoint.best_epoch) == (2, 3)
+    assert (checkpoint.stop_reason, history.epoch) == ("patience", list(range(8)))
+    assert np.array_equal(load(tmp_path / "best.keras"), weights_after(4))
+    assert np.array_equal(load(tmp_path / "last.keras"), weights_after(8))
 
 
 @pytest.mark.parametrize(

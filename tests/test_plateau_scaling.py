@@ -13,11 +13,11 @@ pytestmark = pytest.mark.every_backend
 NAN, INF = float("nan"), float("inf")
 
 
-def run(values, listed, *, model=None, **arguments):
+def run(values, listed, *, model=None, of="loss", **arguments):
     """Trains one batch an epoch; returns the model and the rate of each epoch."""
     model = model or make_model(built={"learning_rate": 1e-3})
     arguments = dict(epochs=len(values), verbose=0, shuffle=False) | arguments
-    listed = [Report(values), *listed]
+    listed = [Report(values, of), *listed]
     history = model.fit(X, Y, batch_size=len(X), callbacks=listed, **arguments)
     return model, history.history["learning_rate"]
 
@@ -198,6 +198,18 @@ def test_goes_on_after_a_resume(tmp_path, first):
     assert logged == pytest.approx(rates[-len(logged) :])
 
 
+def test_epochs_without_validation_do_not_count():
+    values = [None, 1] * 4
+    validation = dict(validation_data=(X, Y), validation_freq=2, of="val_loss")
+    callback = callbacks.PlateauScaling("val_loss", 0.5, 2, verbose=0)
+    expected = [1e-3] * 6 + [5e-4] * 2  # Seen in epochs 2, 4 and 6.
+    _, rates = run(values, [callback], **validation)
+    assert rates == pytest.approx(expected)
+    model, first = run(values, [callback], epochs=5, **validation)
+    _, second = run(values, [callback], model=model, initial_epoch=5, **validation)
+    assert first + second == pytest.approx(expected)
+
+
 def test_says_so_in_one_line(capsys):
     callback = callbacks.PlateauScaling("loss", 0.5, 2)
     run([3, 2, 2, 2, 2], [callback])
@@ -215,9 +227,18 @@ def test_a_monitor_that_the_model_has_not_is_refused_when_training_begins():
     assert int(model.optimizer.iterations) == 0
 
 
+def test_a_validation_monitor_without_validation_is_refused_when_training_begins():
+    model = make_model()
+    with pytest.raises(ValueError, match="without val_, as fit has no validation data"):
+        run([1], [callbacks.PlateauScaling("val_loss")], model=model)
+    assert int(model.optimizer.iterations) == 0
+
+
 def test_a_monitor_that_is_not_in_the_logs_is_refused():
+    model = make_model()
+    model.compile(model.optimizer, "mse", metrics=["mae"])  # Unknown until it trains.
     with pytest.raises(ValueError, match="`monitor` of PlateauScaling must be in the lo"):
-        run([1], [callbacks.PlateauScaling("val_loss")])
+        run([1], [callbacks.PlateauScaling("error")], model=model)
 
 
 def test_momentum_correction_is_refused_where_there_is_none():

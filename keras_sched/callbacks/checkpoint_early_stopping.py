@@ -30,7 +30,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
 
     Args:
         directory: Folder of the files; made if it is not there.
-        monitor: Name in the logs; every epoch must have it.
+        monitor: Name in the logs. Epochs that `validation_freq` leaves out do not count.
         mode: "min", "max", or "auto" to tell from the name.
         min_delta: Smallest change that counts as better. Not negative.
         patience: Epochs without a better value after which training stops. At least 1;
@@ -108,7 +108,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._forget()
-        self._metric.check_name(self.model)
+        self._metric.begin(self.model)
         self.directory.mkdir(parents=True, exist_ok=True)
         found = self._newest()
         free = "True, or the directory without a run in it"
@@ -120,8 +120,12 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         _fit_loop.start_at_epoch(self.model, None)
 
     def on_epoch_end(self, epoch, logs=None):
-        value = self._monitored(epoch, logs)
         self._add_to_history(epoch, logs)
+        if self.monitor not in logs:
+            self._save(self.last_path, epoch)
+        value = self._metric.value(logs)
+        if value is None:
+            return
         if not math.isfinite(value):
             self._meet_nan(value, epoch)
             return
@@ -149,12 +153,6 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         self.best = self.best_epoch = self.stop_reason = None
         self._wait = 0
         self._history, self._epochs = {}, []
-
-    def _monitored(self, epoch, logs):
-        if self.monitor not in logs:
-            self._add_to_history(epoch, logs)
-            self._save(self.last_path, epoch)
-        return self._metric.value(logs)
 
     def _reason_to_stop(self, value):
         goal = self.stop_threshold

@@ -25,7 +25,7 @@ class PlateauScaling(OptimizerCallback):
     once this one ends, it is 1.
 
     Args:
-        monitor: Name in the logs; every epoch must have it.
+        monitor: Name in the logs. Epochs that `validation_freq` leaves out do not count.
         factor: What each plateau multiplies the scale by. Between 0 and 1.
         patience: Epochs without a better value after which that happens; 0 and 1 both
             say at the first.
@@ -76,25 +76,26 @@ class PlateauScaling(OptimizerCallback):
         self.min_scale = number(self, "min_scale", min_scale)
         check(0 <= min_scale < 1, self, "min_scale", "at least 0, below 1", min_scale)
         self.momentum_correction, self.verbose = momentum_correction, verbose
-        self._values = []
+        self._values = {}  # By epoch.
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self._metric.check_name(self.model)
+        self._metric.begin(self.model)
         if self.momentum_correction:
             check_correctable(self.model.optimizer)
 
     def install(self, epoch):
         resumed = self.model.history.history.get(self.monitor)
-        self._values = list(resumed or self._values)[:epoch]
-        self._scale = self._scale_after(self._values[:-1])
+        values = dict(enumerate(resumed)) if resumed else self._values
+        self._values = {at: value for at, value in values.items() if at < epoch}
+        self._scale = self._scale_after(list(self._values.values())[:-1])
         self._setting = _fit_loop.Setting(self._scale)
         undo = scale_learning_rate(self.model.optimizer, self._setting)
         return undo, [self._setting]
 
     def on_epoch_begin(self, epoch, logs=None):
         super().on_epoch_begin(epoch, logs)
-        before, self._scale = self._scale, self._scale_after(self._values)
+        before, self._scale = self._scale, self._scale_after(self._values.values())
         if self._scale == before:
             return
         self._setting.assign(self._scale)
@@ -108,7 +109,9 @@ class PlateauScaling(OptimizerCallback):
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
-        self._values.append(self._metric.value(logs))
+        value = self._metric.value(logs)
+        if value is not None:
+            self._values[epoch] = value
 
     def _scale_after(self, values):
         """Returns the scale of the epoch after those with these monitored values."""

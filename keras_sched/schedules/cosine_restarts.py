@@ -11,6 +11,7 @@ from keras import ops
 from keras_sched._checks import at_least, check, share
 from keras_sched.schedules.base import Schedule
 from keras_sched.schedules.fields import LAST_STEP, Steps
+from keras_sched.schedules.interpolation import last_begun
 from keras_sched.schedules.powers import power
 
 _MOST_CYCLES = 2**16
@@ -72,11 +73,10 @@ class CosineRestarts(Schedule):
             left = ops.cast(self.first_cycle_steps - gone, "float32")
             return cycle, left, self.first_cycle_steps
         table = _table(self.first_cycle_steps, self.cycle_factor)
-        starts, ends, beyond, lengths = map(ops.convert_to_tensor, table)
-        cycle = ops.searchsorted(starts, ops.reshape(step, (-1,)), side="right") - 1
-        cycle = ops.cast(ops.reshape(cycle, ops.shape(step)), "int32")
-        left = ops.cast(ops.take(ends, cycle) - step, "float32")
-        return cycle, left + ops.take(beyond, cycle), ops.take(lengths, cycle)
+        starts, *others = table
+        cycles = np.arange(len(starts), dtype="int32")
+        cycle, end, beyond, length = last_begun(starts, (cycles, *others), step)
+        return cycle, ops.cast(end - step, "float32") + beyond, length
 
 
 def _cycles(first, factor):
