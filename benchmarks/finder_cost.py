@@ -1,9 +1,9 @@
-"""Time of `find_learning_rate` for each of 100 batches, over a plain fit's.
+"""Time of a batch in the finder, over that of the bare fit's.
 
-What 100 batches more cost: 150 less 50, so that what both do once, compiling above all,
-falls out; it is printed by itself. Fits and sweeps take turns; the ratio is of the two of
-one turn. Prints the median and its quartiles, and exits with 1 where the median is past
-1.3.
+The two take turns, as in `step_overhead.py`: twenty batches of one, twenty of the other.
+Prints the median of the ratios, and where it lies with a confidence of 95 %; exits with
+1 where all of that is past 1.3. Beside it stands what a sweep costs once, compiling above
+all.
 
     KERAS_BACKEND=jax python benchmarks/finder_cost.py
 """
@@ -17,67 +17,66 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from step_overhead import BATCH, STEPS, dense, interval, measure
 
 from keras_sched import find_learning_rate
+from keras_sched.callbacks import LearningRateFinder
+from keras_sched.learning_rate_finder import progress_bar
 
-BATCH, BUDGET, FEW, MANY = 32, 1.3, 50, 150
+BUDGET = 1.3
+LIMITS = dict(min_learning_rate=1e-7, max_learning_rate=1e-6)
 RNG = np.random.default_rng(0)
-MODELS = {
-    "dense": ((32,), lambda: [keras.layers.Dense(64, "relu")]),
-    "convolutions": (
-        (16, 16, 3),
-        lambda: [
-            keras.layers.Conv2D(16, 3, activation="relu"),
-            keras.layers.Conv2D(32, 3, activation="relu"),
-            keras.layers.GlobalAveragePooling2D(),
-        ],
-    ),
-}
+IMAGES = RNG.normal(size=(STEPS * BATCH, 16, 16, 3)).astype("float32")
+LABELS = RNG.integers(0, 2, STEPS * BATCH)
 
 
-def seconds(function, *arguments, **more):
-    begun = time.perf_counter()
-    function(*arguments, **more)
-    return time.perf_counter() - begun
-
-
-def measure(shape, hidden, turns):
-    """Returns seconds of 100 batches in fits, in sweeps, and of a sweep's beginning."""
-    x = RNG.normal(size=(MANY * BATCH, *shape)).astype("float32")
-    y = RNG.integers(0, 2, MANY * BATCH)
-    model = keras.Sequential([keras.Input(shape), *hidden(), keras.layers.Dense(2)])
+def convolutional():
+    layers = keras.layers
+    hidden = layers.Conv2D(16, 3, activation="relu"), layers.Conv2D(32, 3, 2)
+    ends = keras.Input((16, 16, 3)), layers.GlobalAveragePooling2D(), layers.Dense(2)
+    model = keras.Sequential([ends[0], *hidden, *ends[1:]])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
+    return model
 
-    def fit(steps):
-        rows = slice(steps * BATCH)
-        return seconds(model.fit, x[rows], y[rows], batch_size=BATCH, verbose=0)
 
-    def sweep(steps):
-        flat = dict(max_learning_rate=1e-6, steps=steps, batch_size=BATCH, verbose=1)
-        return seconds(find_learning_rate, model, x, y, **flat)
+def convolutions(listed, epochs):
+    given = dict(batch_size=BATCH, shuffle=False, verbose=0, epochs=epochs)
+    convolutional().fit(IMAGES, LABELS, callbacks=listed, **given)
 
-    fit(FEW), sweep(FEW)
-    times = [(fit(FEW), sweep(FEW), fit(MANY), sweep(MANY)) for _ in range(turns)]
-    fit_few, sweep_few, fit_many, sweep_many = np.array(times).T
-    each = (sweep_many - sweep_few) / (MANY - FEW)
-    once = np.median(sweep_few - FEW * each)
-    return (fit_many - fit_few) / (MANY - FEW), each, once
+
+def once():
+    """Returns the seconds of a sweep of two batches on a model that has been trained."""
+    model = convolutional()
+    data = IMAGES[: 2 * BATCH], LABELS[: 2 * BATCH]
+    model.fit(*data, batch_size=BATCH, verbose=0)
+    begun = time.perf_counter()
+    find_learning_rate(model, *data, steps=2, batch_size=BATCH, verbose=0)
+    return time.perf_counter() - begun
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=15)
-    turns, past = parser.parse_args().turns, []
-    for name, (shape, hidden) in MODELS.items():
-        fits, sweeps, once = measure(shape, hidden, turns)
-        low, middle, high = np.quantile(sweeps / fits, [0.25, 0.5, 0.75])
-        fit, sweep = np.median(fits) * 1e6, np.median(sweeps) * 1e6
-        each = f"{fit:.0f} us a batch in fit, {sweep:.0f} in the finder"
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--batches", type=int, default=20, help="of each turn")
+    given, past = parser.parse_args(), []
+    many = (given.rounds + 2) * given.batches
+    for name, fit in {"dense": dense(64, 1), "convolutions": convolutions}.items():
+        with progress_bar() as add_bar:
+
+            def way():
+                finder = LearningRateFinder(steps=2 * many, **LIMITS)
+                finder.tell = add_bar("learning rates", 2 * many)
+                return [finder]
+
+            times, around, _ = measure(fit, way, given.rounds, given.batches)
+        low, middle, high = interval(times / around)
+        each = np.median([around, times], axis=1) / given.batches * 1e6
+        took = f"{each[0]:.0f} us a batch in fit, {each[1]:.0f} in the finder"
         ratio = f"ratio {middle:.2f} ({low:.2f} to {high:.2f})"
-        once = f"{once:.2f} s once"
-        print(f"{keras.backend.backend()}, {name}: {each}, {ratio}; {once}", flush=True)
-        past += [name] * int(middle > BUDGET)
+        print(f"{keras.backend.backend()}, {name}: {took}, {ratio}", flush=True)
+        past += [name] * int(low > BUDGET)
+    print(f"a sweep of two batches, with convolutions: {once():.2f} s")
     sys.exit(f"past {BUDGET}: {', '.join(past)}" if past else 0)
 
 

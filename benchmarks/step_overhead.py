@@ -1,6 +1,6 @@
 """Step time with each callback and each schedule at work, over the bare fit's.
 
-One long fit each, all at once in threads that take turns: an epoch of 400 steps of the
+One long fit each, all at once, taking turns: an epoch of 400 steps of the
 bare one, of the next, of the bare one again, so that the machine's moods meet both alike;
 a ratio is an epoch's time over the mean of the two bare ones around it. Beside them a
 second bare fit, which shows how far two equal things differ here, and the naive callback,
@@ -19,11 +19,11 @@ import argparse
 import math
 import os
 import sys
-import threading
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import greenlet
 import keras
 import numpy as np
 
@@ -88,51 +88,54 @@ WAYS = {
 } | {text: scheduled(text) for text in SCHEDULES}
 
 
-class Turns:
-    """Lets one of several threads go on at a time, in an order that is given."""
+class Turns(keras.callbacks.Callback):
+    """Gives the turn away before each so many batches; takes the time of each turn.
 
-    def __init__(self, order):
-        self.order, self.changed = list(order), threading.Condition()
+    It has nothing to do at a batch's end: Keras then waits for none on JAX.
+    """
 
-    def wait(self, name):
-        with self.changed:
-            self.changed.wait_for(lambda: self.order[0] == name)
-
-    def done(self):
-        with self.changed:
-            self.order.pop(0)
-            self.changed.notify_all()
-
-
-class First(keras.callbacks.Callback):
-    """Before all other callbacks: waits for the turn, and stops the time of the steps."""
-
-    def __init__(self, name, turns):
+    def __init__(self, batches, give):
         super().__init__()
-        self.name, self.turns = name, turns
-        self.began, self.ended = [], []
+        self.batches, self.give, self.times = batches, give, []
+        self.began, self.epochs_ended = None, []
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.turns.wait(self.name)
-        self.began.append(time.perf_counter())
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch % self.batches == 0:
+            self.stop()
+            self.give()
+            self.began = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.ended.append(time.perf_counter())
+        self.stop()
+        self.epochs_ended.append(time.perf_counter())
+
+    def stop(self):
+        if self.began:
+            for array in keras.tree.flatten(getattr(self._model, "_jax_state", None)):
+                getattr(array, "block_until_ready", bool)()
+            self.times.append(time.perf_counter() - self.began)
+        self.began = None
 
 
 class Last(keras.callbacks.Callback):
-    """After all other callbacks: takes the time of the steps, and gives the turn on."""
+    """After all other callbacks: notes when epochs end."""
 
-    def __init__(self, turns):
+    def __init__(self):
         super().__init__()
-        self.turns, self.began, self.ended = turns, [], []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.began.append(time.perf_counter())
+        self.epochs_ended = []
 
     def on_epoch_end(self, epoch, logs=None):
-        self.ended.append(time.perf_counter())
-        self.turns.done()
+        self.epochs_ended.append(time.perf_counter())
+
+
+def dense(width, depth):
+    """Returns a function that trains a small model."""
+
+    def fit(listed, epochs):
+        given = dict(batch_size=BATCH, shuffle=False, verbose=0, epochs=epochs)
+        make_model(width, depth).fit(X, Y, callbacks=listed, **given)
+
+    return fit
 
 
 def make_model(width, depth):
@@ -143,53 +146,62 @@ def make_model(width, depth):
     return model
 
 
-def measure(ways, turns, width, depth):
-    """Returns who had each turn, and its seconds: of the steps, and of what is beside."""
-    order = ["bare"]
-    for turn in range(turns + 1):
-        for name in list(ways)[:: -1 if turn % 2 else 1]:
-            order += [name, "bare"]
-    shared, found = Turns(order), {}
+def measure(fit, way, rounds, batches):
+    """Compares a fit with what a way gives it to do with the bare one.
+
+    Args:
+        fit: Trains for so many epochs of `STEPS` batches, with these callbacks.
+        way: Returns callbacks.
+        rounds: How many turns each has.
+        batches: Of a turn.
+
+    Returns:
+        Seconds of the way's turns, of those around them, and of an epoch's end.
+    """
+    order = ["bare", "way"] * (rounds + 1) + ["bare"]
+    times, beside, here = {}, {}, greenlet.getcurrent()
 
     def train(name):
-        first, last = First(name, shared), Last(shared)
-        listed = [first, *ways.get(name, list)(), last]
-        epochs = order.count(name)
-        fit = dict(batch_size=BATCH, shuffle=False, verbose=0, epochs=epochs)
-        make_model(width, depth).fit(X, Y, callbacks=listed, **fit)
-        begin, start = np.array([first.began, last.began])
-        stop, end = np.array([first.ended, last.ended])
-        found[name] = list(zip(stop - start, start - begin + end - stop))
+        turns, last = Turns(batches, here.switch), Last()
+        listed = [turns, *(way() if name == "way" else []), last]
+        fit(listed, math.ceil(order.count(name) * batches / STEPS))
+        times[name] = np.array(turns.times[: order.count(name)])
+        beside[name] = np.median(np.subtract(last.epochs_ended, turns.epochs_ended))
 
-    threads = [threading.Thread(target=train, args=(name,)) for name in ("bare", *ways)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return order, np.array([found[name].pop(0) for name in order])
+    fits = {name: greenlet.greenlet(train) for name in ("bare", "way")}
+    for name in fits:
+        fits[name].switch(name)
+    for name in order:
+        fits[name].switch()
+    for name in fits:
+        while fits[name]:
+            fits[name].switch()
+    bare = times["bare"]
+    around = (bare[1:-1] + bare[2:]) / 2
+    return times["way"][1:], around, beside["way"]  # The first compiles.
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--batches", type=int, default=20, help="of each turn")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--depth", type=int, default=1)
     parser.add_argument("--only", default="", help="measure what has this in its name")
     given = parser.parse_args()
-    ways = {name: make for name, make in WAYS.items() if given.only in name}
-    ways = {"bare too": list} | ways
-    order, times = measure(ways, given.turns, given.width, given.depth)
     layers = f"{given.depth} hidden layers of {given.width}"
-    print(f"{keras.backend.backend()}, {layers}, {given.turns} turns of {STEPS} steps")
+    turns = f"{given.rounds} turns of {given.batches} steps"
+    print(f"{keras.backend.backend()}, {layers}, {turns}")
     past = []
-    for name in ways:
-        at = np.flatnonzero(np.array(order) == name)[1:]  # The first compiles.
-        steps, rest = times[at].T
-        around = (times[at - 1, 0] + times[at + 1, 0]) / 2
-        low, middle, high = interval(steps / around)
-        took = f"{np.median(steps) / STEPS * 1e6:5.0f} us a step"
+    for name, way in ({"bare too": list} | WAYS).items():
+        if given.only not in name and name != "bare too":
+            continue
+        fit = dense(given.width, given.depth)
+        times, around, beside = measure(fit, way, given.rounds, given.batches)
+        low, middle, high = interval(times / around)
+        took = f"{np.median(times) / given.batches * 1e6:5.0f} us a step"
         ratio = f"ratio {middle:.3f} ({low:.3f} to {high:.3f})"
-        print(f"{took}, {ratio}; {np.median(rest) * 1e3:4.1f} ms an epoch; {name}")
+        print(f"{took}, {ratio}; {beside * 1e3:4.1f} ms an epoch; {name}", flush=True)
         if low > BUDGET and name not in FREE:
             past.append(name)
     sys.exit(f"past {BUDGET}: {', '.join(past)}" if past else 0)

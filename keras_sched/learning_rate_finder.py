@@ -4,6 +4,9 @@ import contextlib
 import dataclasses
 import functools
 import math
+import statistics
+import time
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -12,6 +15,8 @@ from keras import ops
 from keras_sched import _atomic, _fit_loop, _random
 from keras_sched._checks import check, integer, number, one_of
 from keras_sched.hyperparameters import reset, schedule_hyperparameters
+
+_CLEAR = 6  # Of 100 losses that only differ by chance, 95 in 100 fall by less.
 
 
 def find_learning_rate(
@@ -97,14 +102,14 @@ def find_learning_rate(
     data = dict(x=x, y=y, batch_size=batch_size, epochs=1 if once else steps)
     data |= dict(sample_weight=sample_weight, class_weight=class_weight, shuffle=shuffle)
     found, chance = {}, _random.state()
-    with _kept(model), _progress(verbose) as add_bar:
+    with _kept(model), progress_bar(verbose) as add_bar:
         model.steps_per_execution = 1
         for decay, again in sweeps.items():
             _random.restore(chance)  # The same orders for every decay.
             curves = []
-            for time, sweep in enumerate(again, 1):
+            for turn, sweep in enumerate(again, 1):
                 taken = data if repeats == 1 else _reordered(data)
-                which = "" if repeats == 1 else f", {time} of {repeats}"
+                which = "" if repeats == 1 else f", {turn} of {repeats}"
                 what = "learning rates" if decay is None else f"decay {decay:g}"
                 sweep.tell = add_bar(what + which, steps)
                 curves.append(_run(sweep, model, taken))
@@ -153,8 +158,8 @@ def _run(sweep, model, data):
 
 
 @contextlib.contextmanager
-def _progress(verbose):
-    """Yields a function that adds a bar and returns the function that moves it on."""
+def progress_bar(verbose=1):
+    """Yields a function that adds a bar and returns what a `Sweep` tells it by."""
     from rich import progress
 
     columns = (
@@ -166,11 +171,15 @@ def _progress(verbose):
     with progress.Progress(*columns, disable=not verbose) as bars:
 
         def add_bar(description, steps):
-            bar = bars.add_task(description, total=steps, said="")
+            bar, told = bars.add_task(description, total=steps, said=""), 0.0
 
-            def tell(rate, loss, reason):
-                said = f"rate {rate:.2e}, loss {loss:.4g}{reason and f': {reason}'}"
-                bars.update(bar, advance=1, said=said)
+            def tell(count, rate, loss, reason):
+                nonlocal told
+                now = time.monotonic()
+                if reason or now > told + 0.1:  # It is drawn ten times a second.
+                    told = now
+                    said = f"rate {rate:.2e}, loss {loss:.4g}{reason and f': {reason}'}"
+                    bars.update(bar, completed=count, said=said)
 
             return tell
 
@@ -189,8 +198,8 @@ class Sweep(keras.callbacks.Callback):
         weight_decay: What to train with, or `None` for what the optimizer has.
 
     Attributes:
-        tell: Function to call with the rate, the loss and the reason to stop, or "", of
-            each batch.
+        tell: Function to call with the number, the rate, the loss and the reason to stop,
+            or "", of each batch.
     """
 
     def __init__(
@@ -216,7 +225,7 @@ class Sweep(keras.callbacks.Callback):
         self.driven = {"learning_rate": self.rate}
         if weight_decay is not None:
             self.driven["weight_decay"] = number(owner, "weight_decays", weight_decay)
-        self.snapshot, self.tell = None, lambda rate, loss, reason: None
+        self.snapshot, self.tell = None, lambda count, rate, loss, reason: None
 
     def rate(self, step):
         return ops.exp(self.first + self.growth * ops.cast(step, "float32"))
@@ -251,15 +260,16 @@ class Sweep(keras.callbacks.Callback):
         if reason:
             self.stop_reason = reason
             self._model.stop_training = True
-        rate = math.exp(self.first + self.growth * (len(self.losses) - 1))
-        self.tell(rate, loss, reason or "")
+        count = len(self.losses)
+        rate = math.exp(self.first + self.growth * (count - 1))
+        self.tell(count, rate, loss, reason or "")
 
     def _reason_to_stop(self, loss):
         if not math.isfinite(loss):
             return "not finite"
         if len(self.losses) == self.steps:
             return "finished"
-        level = float(np.median(self.losses[-5:]))
+        level = statistics.median(self.losses[-5:])
         self.best = min(self.best, level)
         start = self.losses[: max(5, self.steps // 10)]
         ceiling = self.best + (self.divergence_factor - 1) * abs(self.best)
@@ -312,25 +322,32 @@ class LearningRateCurve:
                 "slide": where the slope, seen from the end, first is what it is 15 rates
                 earlier. "minimum": a tenth of the rate with the lowest loss.
         """
-        one_of(self, "method", method, METHODS)
-        if self._shape_reason or (method == "steepest" and self.reason):
+        one_of(self, "method", method, ("steepest", *METHODS))
+        if self._reading.reason or (method == "steepest" and self.reason):
             return None
+        if method == "steepest":
+            return float(self.learning_rates[self._reading.steepest])
         smoothed = self.smoothed
         return METHODS[method](self.learning_rates[: len(smoothed)], smoothed)
 
     @property
     def reason(self):
         """Why there is no suggestion; `None` where there is one."""
-        return self._shape_reason or _edge(self.smoothed)
+        return self._reading.reason or _edge(self._reading)
 
-    @functools.cached_property
+    @property
     def smoothed(self):
         """The losses as `suggest` sees them, up to the first that is not finite."""
-        return _smooth(_finite(self.losses))
+        return self._reading.smoothed
 
     @functools.cached_property
-    def _shape_reason(self):
-        return _shape(self.losses, self.smoothed)
+    def _reading(self):
+        finite = _finite(self.losses)
+        reading = _read(finite)
+        if len(self.losses) and not len(finite):
+            why = "not finite at the start: the model or the data, not the rate"
+            return reading._replace(reason=why)
+        return reading
 
     def plot(self, ax=None):
         """Draws the curve and its suggestion; returns the Axes."""
@@ -363,9 +380,9 @@ class LearningRateCurve:
         rates = self.learning_rates
         span = f", {rates[0]:.1e} to {rates[-1]:.1e}" if len(rates) else ""
         told = [f"LearningRateCurve: {len(rates)} rates{span}, {self.stop_reason}"]
-        if self._shape_reason:
+        if self._reading.reason:
             return f"{told[0]}; no suggestion: {self.reason}"
-        for method in METHODS:
+        for method in ("steepest", *METHODS):
             rate, spread = self.suggest(method), self.spread(method)
             apart = f"  ({spread[0]:.2g} to {spread[1]:.2g})" if spread else ""
             found = f"no suggestion: {self.reason}" if rate is None else f"{rate:.2g}"
@@ -378,42 +395,66 @@ def _finite(losses):
     return losses[: bad[0]] if bad.size else losses
 
 
-def _smooth(losses):
-    """Returns the losses under a Gaussian window, whose sides are alike: no lag.
+class _Reading(NamedTuple):
+    """What is seen in losses that are all finite."""
 
-    What shoots up at the end would spill over to the left; it is cut at as far above
-    the first losses as the lowest is below them.
+    smoothed: np.ndarray
+    steepest: int  # Place of the steepest fall left of the lowest loss.
+    reason: str | None  # Why no method can read them.
+
+
+def _read(losses):
+    """Smooths to both sides, so that nothing lags, and as little as the noise allows.
+
+    What shoots up would spill over to the left. So spikes are cut off, what is higher
+    above the first losses than the lowest is below them, too, and what lies right of
+    the lowest is smoothed by itself.
     """
-    if not losses.size:
-        return losses
-    start = np.median(losses[: max(1, len(losses) // 10)])
-    losses = np.minimum(losses, 2 * start - losses.min())
-    width = _width(losses)
+    if len(losses) < 10:
+        few = f"too few points: {len(losses)} finite losses, 10 needed"
+        return _Reading(losses, 0, few)
+    middle, few = _running_median(losses), max(5, len(losses) // 10)
+    lowest, start = int(np.argmin(middle)), np.median(losses[:few])
+    noise = _noise(losses[: max(lowest + 1, len(losses) // 2)])
+    losses = np.minimum(losses, middle + 3 * _noise(losses))
+    losses = np.minimum(losses, start + max(start - middle.min(), 4 * noise))
+    least = _width(losses)
+    for width in (least, 1.5 * least, 2.25 * least, 3.4 * least):
+        whole = _blur(losses, width, start, np.median(losses[-few:]))
+        fall = np.max(whole[: np.argmin(whole) + 1]) - whole.min()
+        left = noise / math.sqrt(2 * math.sqrt(math.pi) * width)  # Of it, in `whole`.
+        clear = fall > max(_CLEAR * left, 1e-6 * abs(start))
+        if clear:
+            break
+    falling = _blur(losses[: lowest + 1], width, start, middle[lowest])
+    rest = _blur(losses[lowest:], least, middle[lowest], losses[-1])[1:]
+    reason = None if clear else "flat: the loss falls by no more than its noise"
+    if clear and _periodic_share(losses[: lowest + 1] - falling) > 0.5:
+        reason = "periodic: the loss shows the order of the data; shuffle them"
+    steepest = int(np.argmin(np.gradient(falling))) if lowest else 0
+    return _Reading(np.concatenate([falling, rest]), steepest, reason)
+
+
+def _running_median(losses):
+    padded = np.pad(losses, 2, mode="edge")
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, 5), axis=1)
+
+
+def _noise(losses):
+    """Returns the standard deviation of what differs from one loss to the next."""
+    return 1.4826 / math.sqrt(2) * np.median(np.abs(np.diff(losses)))
+
+
+def _blur(losses, width, before, after):
+    """Returns the losses under a Gaussian window, with these beyond their ends."""
     reach = int(3 * width)
     window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
-    padded = np.pad(losses, reach, mode="edge")
+    padded = np.pad(losses, reach, constant_values=(before, after))
     return np.convolve(padded, window / window.sum(), mode="valid")
 
 
 def _width(losses):
     return max(1.0, 0.04 * len(losses))
-
-
-def _shape(losses, smoothed):
-    """Returns why no method can read these losses; `None` where they can."""
-    if losses.size and not np.isfinite(losses[0]):
-        return "not finite at the start: the model or the data, not the rate"
-    losses = _finite(losses)
-    if len(losses) < 10:
-        return f"too few points: {len(losses)} finite losses, 10 needed"
-    lowest = int(np.argmin(smoothed))
-    fall = smoothed[: lowest + 1].max() - smoothed[lowest]
-    noise = (losses - smoothed)[: lowest + 1]
-    if fall <= max(1.5 * np.std(noise), 1e-6 * abs(smoothed[0])):
-        return "flat: the loss does not fall by more than its noise"
-    if _periodic_share(noise) > 0.5:
-        return "periodic: the loss shows the order of the data; shuffle them"
-    return None
 
 
 def _periodic_share(noise):
@@ -425,23 +466,14 @@ def _periodic_share(noise):
     return power[4:].max(initial=0) / max(power[1:].sum(), 1e-300)
 
 
-def _edge(smoothed):
+def _edge(reading):
     """Returns why the steepest fall tells nothing; `None` where it does."""
-    index, edge = _steepest_at(smoothed), 2 * _width(smoothed)
-    if index <= edge:
+    edge, last = 2 * _width(reading.smoothed), len(reading.smoothed) - 1
+    if reading.steepest <= edge:
         return "falling fastest at the first rates: noise, or they are too high"
-    if index >= len(smoothed) - 1 - edge:
+    if reading.steepest >= last - edge:
         return "falling fastest at the last rates: raise max_learning_rate"
     return None
-
-
-def _steepest_at(losses):
-    lowest = int(np.argmin(losses))
-    return int(np.argmin(np.gradient(losses)[: lowest + 1]))
-
-
-def _steepest(rates, losses):
-    return float(rates[_steepest_at(losses)])
 
 
 def _valley(rates, losses):
@@ -471,7 +503,6 @@ def _minimum(rates, losses):
 
 
 METHODS = {
-    "steepest": _steepest,
     "valley": _valley,
     "slide": _slide,
     "minimum": _minimum,

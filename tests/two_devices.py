@@ -1,7 +1,8 @@
-"""Callbacks on two devices, beside NumPy: a process of its own, as devices come first.
+"""Callbacks and finder on two devices, beside NumPy, in a process for them alone.
 
 MirroredStrategy with two logical CPUs on TensorFlow, DataParallel with two of the host's
-devices on JAX. Prints how many there are and the largest difference of a weight.
+devices on JAX. Prints how many there are, the largest difference of a weight, that of a
+loss the finder saw, and by how much the finder changed any array.
 """
 
 import contextlib
@@ -9,9 +10,20 @@ import contextlib
 import keras
 import numpy as np
 import tensorflow as tf
-from reference import BATCH, STEPS, X, Y, as_numpy, drawn, make_model, sgd
+from reference import (
+    BATCH,
+    STEPS,
+    X,
+    Y,
+    arrays,
+    as_numpy,
+    drawn,
+    gradients,
+    make_model,
+    sgd,
+)
 
-from keras_sched import callbacks, schedules
+from keras_sched import callbacks, find_learning_rate, schedules
 
 
 def two_devices():
@@ -27,27 +39,49 @@ def two_devices():
 
 def main():
     scope, count = two_devices()
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
+    with scope:
+        found = [drive(data), *find(data)]
+    print(count, "devices", *found)
+
+
+def drive(data):
+    """Returns the largest difference of a weight that three callbacks have driven."""
     driven = {
         "learning_rate": schedules.values(schedules.OneCycle(0.05, STEPS), STEPS),
         "momentum": schedules.values(schedules.OneCycleMomentum(STEPS), STEPS),
         "weight_decay": np.zeros(STEPS),
     }
-    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
-    with scope:
-        model = make_model()
-        start = as_numpy(model.variables[0]).astype("float64")
-        listed = [
-            callbacks.OneCycle(0.05),
-            callbacks.GradientNoise(0.25, gamma=0.0, seed=3),
-            callbacks.PlateauScaling("loss", 0.5, 1, min_delta=1e9, verbose=0),
-        ]
-        length = dict(epochs=4, steps_per_epoch=STEPS // 4)
-        model.fit(data, callbacks=listed, verbose=0, **length)
-        got = model.get_weights()[0]
+    model = make_model()
+    start = as_numpy(model.variables[0]).astype("float64")
+    listed = [
+        callbacks.OneCycle(0.05),
+        callbacks.GradientNoise(0.25, gamma=0.0, seed=3),
+        callbacks.PlateauScaling("loss", 0.5, 1, min_delta=1e9, verbose=0),
+    ]
+    length = dict(epochs=4, steps_per_epoch=STEPS // 4)
+    model.fit(data, callbacks=listed, verbose=0, **length)
+    got = model.get_weights()[0]
     driven["learning_rate"] *= np.repeat([1, 1, 0.5, 0.25], STEPS // 4)
     noise = [0.5 * drawn(step, seed=3) for step in range(STEPS)]
     expected = sgd(start, lambda name, step: float(driven[name][step]), noise=noise)
-    print(count, "devices, largest difference", np.abs(got - expected).max())
+    return np.abs(got - expected).max()
+
+
+def find(data):
+    """Returns the largest difference of a loss, and what a sweep has changed."""
+    model = make_model(built={"learning_rate": 0.02})
+    model.fit(data, verbose=0)
+    before = [array.copy() for array in arrays(model)]
+    limits = dict(min_learning_rate=1e-3, max_learning_rate=0.1, steps=STEPS)
+    curve = find_learning_rate(model, data, verbose=0, **limits)
+    weights, expected = before[0].astype("float64"), []
+    for step, rate in enumerate(np.geomspace(1e-3, 0.1, STEPS)):
+        rows = slice(step * BATCH, (step + 1) * BATCH)
+        expected.append(np.mean((X[rows] @ weights - Y[rows]) ** 2))
+        weights = weights - rate * gradients(weights, step)
+    changed = max(np.abs(a - b).max() for a, b in zip(arrays(model), before))
+    return np.abs(curve.losses - expected).max(), changed
 
 
 if __name__ == "__main__":
