@@ -17,6 +17,7 @@ from keras_sched._checks import check, integer, number, one_of
 from keras_sched.hyperparameters import reset, schedule_hyperparameters
 
 _CLEAR = 6  # Of 100 losses that only differ by chance, 95 in 100 fall by less.
+_FLAT = "flat: the loss falls by no more than its noise; repeats lower that"
 
 
 def find_learning_rate(
@@ -428,7 +429,7 @@ def _read(losses):
             break
     falling = _blur(losses[: lowest + 1], width, start, middle[lowest])
     rest = _blur(losses[lowest:], least, middle[lowest], losses[-1])[1:]
-    reason = None if clear else "flat: the loss falls by no more than its noise"
+    reason = None if clear else _FLAT
     if clear and _periodic_share(losses[: lowest + 1] - falling) > 0.5:
         reason = "periodic: the loss shows the order of the data; shuffle them"
     steepest = int(np.argmin(np.gradient(falling))) if lowest else 0

@@ -430,10 +430,34 @@ def test_suggests_where_the_loss_falls_fastest(steepest, noise):
     assert steepest / 1.6 < rate < steepest * 1.6
 
 
+def test_sees_a_small_fall_that_large_losses_follow():
+    rng = np.random.default_rng(0)
+    losses = 2.3 + 0.01 * rng.normal(size=100)
+    losses[60:75] -= np.linspace(0, 0.45, 15) ** 2  # Fastest at its end.
+    losses[75:] += rng.choice([0.3, 3.0, 17.0], size=25)
+    curve = LearningRateCurve(np.logspace(-7, 1, 100), losses, "finished")
+    assert 67 < np.searchsorted(curve.learning_rates, curve.suggest()) <= 75
+
+
+def test_does_not_take_noise_for_a_fall_nor_a_fall_for_noise():
+    rates, rng = np.logspace(-7, 1, 100), np.random.default_rng(0)
+    noise = rng.normal(size=(200, 100))
+    fall = 1.5 / (1 + np.exp(-4 * np.log10(rates / 3e-3)))
+
+    def suggested(losses):
+        curves = [LearningRateCurve(rates, row, "finished") for row in losses]
+        return [rate for curve in curves if (rate := curve.suggest()) is not None]
+
+    assert len(suggested(1 + noise)) <= 10
+    found = suggested(2 + 0.3 * noise - fall)
+    assert len(found) >= 195
+    assert np.median(np.abs(np.log10(np.array(found) / 3e-3))) < 0.25
+
+
 @pytest.mark.parametrize(
     "losses, reason",
     [
-        (np.ones(50), "flat: the loss does not fall by more than its noise"),
+        (np.ones(50), "flat: the loss falls by no more than its noise; repeats lower"),
         (np.random.default_rng(0).normal(size=99), "flat|falling fastest at the"),
         (np.linspace(2, 3, 50), "flat"),
         (2 - np.linspace(0, 1, 50) ** 8, "falling fastest at the last rates: raise"),
