@@ -10,6 +10,7 @@ PLOT = ["matplotlib>=3.8"]
 BEAM = ["apache-beam>=2.77"]
 EXAMPLES = [*PLOT, "scikit-learn>=1.4"]
 BACKENDS = ["jax>=0.7", "optax>=0.2", "torch>=2.6"]
+BENCHMARKS = [*EXAMPLES, "greenlet>=3.1"]
 TEST = [
     *EXAMPLES,
     "hypothesis>=6.100",
@@ -40,8 +41,9 @@ setup(
         "beam": BEAM,
         "examples": EXAMPLES,
         "backends": BACKENDS,
+        "benchmarks": BENCHMARKS,
         "test": TEST,
-        "all": [*BEAM, *BACKENDS, *TEST],
+        "all": [*BEAM, *BACKENDS, *BENCHMARKS, *TEST],
     },
     entry_points={"console_scripts": ["keras-sched = keras_sched.__main__:main"]},
     classifiers=[
