@@ -17,7 +17,6 @@ from keras_sched._checks import check, integer, number, one_of
 from keras_sched.hyperparameters import reset, schedule_hyperparameters
 
 _CLEAR = 6  # Of 100 losses that only differ by chance, 95 in 100 fall by less.
-_FLAT = "flat: the loss falls by no more than its noise; repeats lower that"
 
 
 def find_learning_rate(
@@ -407,33 +406,37 @@ class _Reading(NamedTuple):
 def _read(losses):
     """Smooths to both sides, so that nothing lags, and as little as the noise allows.
 
-    What shoots up would spill over to the left. So spikes are cut off, what is higher
-    above the first losses than the lowest is below them, too, and what lies right of
-    the lowest is smoothed by itself.
+    What shoots up would spill over to the left. So what lies right of the lowest is
+    smoothed by itself, once the spikes are cut off.
     """
     if len(losses) < 10:
         few = f"too few points: {len(losses)} finite losses, 10 needed"
         return _Reading(losses, 0, few)
-    middle, few = _running_median(losses), max(5, len(losses) // 10)
-    lowest, start = int(np.argmin(middle)), np.median(losses[:few])
+    middle = _running_median(losses)
+    lowest, start = int(np.argmin(middle)), np.median(losses[: _few(losses)])
     noise = _noise(losses[: max(lowest + 1, len(losses) // 2)])
     losses = np.minimum(losses, middle + 3 * _noise(losses))
+    # As high above the first losses as the lowest is below them is high enough.
     losses = np.minimum(losses, start + max(start - middle.min(), 4 * noise))
-    least = _width(losses)
-    for width in (least, 1.5 * least, 2.25 * least, 3.4 * least):
-        whole = _blur(losses, width, start, np.median(losses[-few:]))
-        fall = np.max(whole[: np.argmin(whole) + 1]) - whole.min()
-        left = noise / math.sqrt(2 * math.sqrt(math.pi) * width)  # Of it, in `whole`.
-        clear = fall > max(_CLEAR * left, 1e-6 * abs(start))
-        if clear:
-            break
+    width, reason = _width_to_see_by(losses, start, noise)
     falling = _blur(losses[: lowest + 1], width, start, middle[lowest])
-    rest = _blur(losses[lowest:], least, middle[lowest], losses[-1])[1:]
-    reason = None if clear else _FLAT
-    if clear and _periodic_share(losses[: lowest + 1] - falling) > 0.5:
+    rest = _blur(losses[lowest:], _width(losses), middle[lowest], losses[-1])[1:]
+    if not reason and _periodic_share(losses[: lowest + 1] - falling) > 0.5:
         reason = "periodic: the loss shows the order of the data; shuffle them"
     steepest = int(np.argmin(np.gradient(falling))) if lowest else 0
     return _Reading(np.concatenate([falling, rest]), steepest, reason)
+
+
+def _width_to_see_by(losses, start, noise):
+    """Returns the least width of which the losses clearly fall, and why none does."""
+    for wider in (1, 1.5, 2.25, 3.4):
+        width = wider * _width(losses)
+        smoothed = _blur(losses, width, start, np.median(losses[-_few(losses) :]))
+        fall = smoothed[: np.argmin(smoothed) + 1].max() - smoothed.min()
+        noise_left = noise / math.sqrt(2 * math.sqrt(math.pi) * width)
+        if fall > max(_CLEAR * noise_left, 1e-6 * abs(start)):
+            return width, None
+    return width, "flat: the loss falls by no more than its noise; repeats lower that"
 
 
 def _running_median(losses):
@@ -452,6 +455,10 @@ def _blur(losses, width, before, after):
     window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
     padded = np.pad(losses, reach, constant_values=(before, after))
     return np.convolve(padded, window / window.sum(), mode="valid")
+
+
+def _few(losses):
+    return max(5, len(losses) // 10)
 
 
 def _width(losses):
