@@ -105,7 +105,7 @@ def convolutions(*filters, norm=False):
     for place, width in enumerate(filters):
         yield layers.Conv2D(width, 3, 1 + (place > 0), "same", use_bias=not norm)
         if norm:
-            yield layers.BatchNormalization()
+            yield layers.BatchNormalization(momentum=0.9)  # Few steps to follow.
         yield layers.ReLU()
     yield layers.GlobalAveragePooling2D()
 
