@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from step_overhead import BATCH, STEPS, dense, interval, measure
+from step_overhead import BATCH, STEPS, X, Y, compiled, dense, fitting, interval, measure
 
 from keras_sched import find_learning_rate
 from keras_sched.callbacks import LearningRateFinder
@@ -30,24 +30,16 @@ IMAGES = RNG.normal(size=(STEPS * BATCH, 16, 16, 3)).astype("float32")
 LABELS = RNG.integers(0, 2, STEPS * BATCH)
 
 
-def convolutional():
-    layers = keras.layers
-    hidden = layers.Conv2D(16, 3, activation="relu"), layers.Conv2D(32, 3, 2)
-    ends = keras.Input((16, 16, 3)), layers.GlobalAveragePooling2D(), layers.Dense(2)
-    model = keras.Sequential([ends[0], *hidden, *ends[1:]])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
-    return model
-
-
-def convolutions(listed, epochs):
-    given = dict(batch_size=BATCH, shuffle=False, verbose=0, epochs=epochs)
-    convolutional().fit(IMAGES, LABELS, callbacks=listed, **given)
+def convolutions():
+    yield keras.Input((16, 16, 3))
+    yield keras.layers.Conv2D(16, 3, activation="relu")
+    yield keras.layers.Conv2D(32, 3, 2)
+    yield keras.layers.GlobalAveragePooling2D()
 
 
 def once():
     """Returns the seconds of a sweep of two batches on a model that has been trained."""
-    model = convolutional()
+    model = compiled(convolutions())
     data = IMAGES[: 2 * BATCH], LABELS[: 2 * BATCH]
     model.fit(*data, batch_size=BATCH, verbose=0)
     begun = time.perf_counter()
@@ -61,7 +53,11 @@ def main():
     parser.add_argument("--batches", type=int, default=20, help="of each turn")
     given, past = parser.parse_args(), []
     many = (given.rounds + 2) * given.batches
-    for name, fit in {"dense": dense(64, 1), "convolutions": convolutions}.items():
+    fits = {
+        "dense": fitting(lambda: dense(64, 1), X, Y),
+        "convolutions": fitting(convolutions, IMAGES, LABELS),
+    }
+    for name, fit in fits.items():
         with progress_bar() as add_bar:
 
             def way():

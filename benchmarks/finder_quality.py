@@ -173,7 +173,7 @@ METHODS |= {"one-sided": one_sided, "Lightning": lightning}
 
 
 def measure(task):
-    """Prints the task's grid and methods; returns the ratio of "steepest"."""
+    """Prints the task's grid and methods; returns the ratio of each method."""
     grid = task.lowest * 10 ** (np.arange(9) / 2)
     losses = [np.mean([task.loss_at(rate, seed) for seed in SEEDS]) for rate in grid]
     best = np.min(losses)

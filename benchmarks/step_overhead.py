@@ -30,6 +30,9 @@ import numpy as np
 
 from keras_sched import callbacks, schedules
 
+if keras.backend.backend() == "jax":
+    import jax
+
 STEPS, BATCH, BUDGET = 400, 32, 1.02
 BUDGETS = {"PlateauScaling": 1.06, "GradientNoise": math.inf, "naive": math.inf}
 X = np.random.default_rng(0).normal(size=(STEPS * BATCH, 32)).astype("float32")
@@ -112,8 +115,8 @@ class Turns(keras.callbacks.Callback):
 
     def stop(self):
         if self.began:
-            for array in keras.tree.flatten(getattr(self._model, "_jax_state", None)):
-                getattr(array, "block_until_ready", bool)()
+            if keras.backend.backend() == "jax":
+                jax.block_until_ready(self._model._jax_state)
             self.times.append(time.perf_counter() - self.began)
         self.began = None
 
@@ -130,18 +133,23 @@ class Last(keras.callbacks.Callback):
 
 
 def dense(width, depth):
-    """Returns a function that trains a small model."""
+    yield keras.Input((32,))
+    for _ in range(depth):
+        yield keras.layers.Dense(width, "relu")
+
+
+def fitting(build, x, y):
+    """Returns a function that trains a new model of the layers that `build` returns."""
 
     def fit(listed, epochs):
         given = dict(batch_size=BATCH, shuffle=False, verbose=0, epochs=epochs)
-        make_model(width, depth).fit(X, Y, callbacks=listed, **given)
+        compiled(build()).fit(x, y, callbacks=listed, **given)
 
     return fit
 
 
-def make_model(width, depth):
-    hidden = [keras.layers.Dense(width, "relu") for _ in range(depth)]
-    model = keras.Sequential([keras.Input((32,)), *hidden, keras.layers.Dense(2)])
+def compiled(layers):
+    model = keras.Sequential([*layers, keras.layers.Dense(2)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
     return model
@@ -193,11 +201,10 @@ def main():
     layers = f"{given.depth} hidden layers of {given.width}"
     turns = f"{given.rounds} turns of {given.batches} steps"
     print(f"{keras.backend.backend()}, {layers}, {turns}")
-    past = []
+    past, fit = [], fitting(lambda: dense(given.width, given.depth), X, Y)
     for name, way in ({"bare too": list} | WAYS).items():
         if given.only not in name and name != "bare too":
             continue
-        fit = dense(given.width, given.depth)
         times, around, beside = measure(fit, way, given.rounds, given.batches)
         low, middle, high = interval(times / around)
         took = f"{np.median(times) / given.batches * 1e6:5.0f} us a step"

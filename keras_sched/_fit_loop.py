@@ -175,7 +175,7 @@ class _TemporaryStep:
         if self.heal():
             self.model.make_train_function()
             return self.model.train_function(*args)
-        if self.settings and _travels(self.settings):
+        if _travels(self.settings):
             state, batches = args
             values = itertools.repeat([setting() for setting in self.settings])
             args = state, zip(batches, values)

@@ -322,13 +322,10 @@ class LearningRateCurve:
                 "slide": where the slope, seen from the end, first is what it is 15 rates
                 earlier. "minimum": a tenth of the rate with the lowest loss.
         """
-        one_of(self, "method", method, ("steepest", *METHODS))
-        if self._reading.reason or (method == "steepest" and self.reason):
+        one_of(self, "method", method, METHODS)
+        if self._reading.reason:
             return None
-        if method == "steepest":
-            return float(self.learning_rates[self._reading.steepest])
-        smoothed = self.smoothed
-        return METHODS[method](self.learning_rates[: len(smoothed)], smoothed)
+        return METHODS[method](self.learning_rates, self._reading)
 
     @property
     def reason(self):
@@ -342,12 +339,7 @@ class LearningRateCurve:
 
     @functools.cached_property
     def _reading(self):
-        finite = _finite(self.losses)
-        reading = _read(finite)
-        if len(self.losses) and not len(finite):
-            why = "not finite at the start: the model or the data, not the rate"
-            return reading._replace(reason=why)
-        return reading
+        return _read(self.losses)
 
     def plot(self, ax=None):
         """Draws the curve and its suggestion; returns the Axes."""
@@ -382,7 +374,7 @@ class LearningRateCurve:
         told = [f"LearningRateCurve: {len(rates)} rates{span}, {self.stop_reason}"]
         if self._reading.reason:
             return f"{told[0]}; no suggestion: {self.reason}"
-        for method in ("steepest", *METHODS):
+        for method in METHODS:
             rate, spread = self.suggest(method), self.spread(method)
             apart = f"  ({spread[0]:.2g} to {spread[1]:.2g})" if spread else ""
             found = f"no suggestion: {self.reason}" if rate is None else f"{rate:.2g}"
@@ -390,13 +382,8 @@ class LearningRateCurve:
         return "\n".join(told)
 
 
-def _finite(losses):
-    bad = np.flatnonzero(~np.isfinite(losses))
-    return losses[: bad[0]] if bad.size else losses
-
-
 class _Reading(NamedTuple):
-    """What is seen in losses that are all finite."""
+    """What is seen in the losses up to the first that is not finite."""
 
     smoothed: np.ndarray
     steepest: int  # Place of the steepest fall left of the lowest loss.
@@ -409,6 +396,11 @@ def _read(losses):
     What shoots up would spill over to the left. So what lies right of the lowest is
     smoothed by itself, once the spikes are cut off.
     """
+    finite = np.logical_and.accumulate(np.isfinite(losses))
+    if len(losses) and not finite[0]:
+        why = "not finite at the start: the model or the data, not the rate"
+        return _Reading(losses[:0], 0, why)
+    losses = losses[finite]
     if len(losses) < 10:
         few = f"too few points: {len(losses)} finite losses, 10 needed"
         return _Reading(losses, 0, few)
@@ -484,8 +476,13 @@ def _edge(reading):
     return None
 
 
-def _valley(rates, losses):
+def _steepest(rates, reading):
+    return None if _edge(reading) else float(rates[reading.steepest])
+
+
+def _valley(rates, reading):
     """Fastai's: the middle third of the longest row of ever lower losses begins there."""
+    losses = reading.smoothed
     lengths = np.ones(len(losses), int)
     for place in range(1, len(losses)):
         higher = losses[:place] > losses[place]
@@ -495,10 +492,10 @@ def _valley(rates, losses):
     return float(rates[end - lengths[end] + int(third) + int(third / 2)])
 
 
-def _slide(rates, losses, apart=15, threshold=0.005):
+def _slide(rates, reading, apart=15, threshold=0.005):
     """Fastai's: two points slide left from the end until their slopes are alike."""
-    slopes = np.gradient(losses)
-    left = len(losses) - 1 - apart
+    slopes = np.gradient(reading.smoothed)
+    left = len(slopes) - 1 - apart
     found = rates[max(left, 0)]
     while left >= 0 and abs(slopes[left + apart] - slopes[left]) > threshold:
         found = rates[left]
@@ -506,11 +503,12 @@ def _slide(rates, losses, apart=15, threshold=0.005):
     return float(found)
 
 
-def _minimum(rates, losses):
-    return float(rates[np.argmin(losses)] / 10)
+def _minimum(rates, reading):
+    return float(rates[np.argmin(reading.smoothed)] / 10)
 
 
 METHODS = {
+    "steepest": _steepest,
     "valley": _valley,
     "slide": _slide,
     "minimum": _minimum,

@@ -72,10 +72,8 @@ class CosineRestarts(Schedule):
             gone = step - cycle * self.first_cycle_steps
             left = ops.cast(self.first_cycle_steps - gone, "float32")
             return cycle, left, self.first_cycle_steps
-        table = _table(self.first_cycle_steps, self.cycle_factor)
-        starts, *others = table
-        cycles = np.arange(len(starts), dtype="int32")
-        cycle, end, beyond, length = last_begun(starts, (cycles, *others), step)
+        steps, values = _table(self.first_cycle_steps, self.cycle_factor)
+        _, cycle, end, beyond, length = last_begun(steps, values, step)
         return cycle, ops.cast(end - step, "float32") + beyond, length
 
 
@@ -88,7 +86,7 @@ def _cycles(first, factor):
 
 @functools.lru_cache(maxsize=64)
 def _table(first, factor):
-    """Returns a column a cycle: start, end, what of it is past counting, and length."""
+    """Returns a column a cycle: start, number, end; what is past counting, length."""
     with decimal.localcontext(prec=60):
         end, length, restarts = decimal.Decimal(0), decimal.Decimal(first), [0]
         while restarts[-1] <= LAST_STEP:
@@ -99,5 +97,5 @@ def _table(first, factor):
     counted = [min(end, LAST_STEP) for end in ends]
     beyond = [end - last for end, last in zip(ends, counted)]
     lengths = [end - start for start, end in zip(starts, ends)]
-    steps = np.array(starts, "int32"), np.array(counted, "int32")
-    return *steps, np.array(beyond, "float32"), np.array(lengths, "float32")
+    steps = np.array([starts, range(len(starts)), counted], "int32")
+    return steps, np.array([beyond, lengths], "float32")

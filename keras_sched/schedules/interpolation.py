@@ -4,6 +4,7 @@ import functools
 import math
 from typing import NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -36,38 +37,37 @@ def interpolate(points, interpolation, step):
     if length <= _LOOKED_UP:
         table = _table(points, interpolation, length)
         return _look_up(table, ops.clip(step, 0, length - 1))
-    segments = _segments(points, interpolation)
-    starts, anchors = segments.steps
-    rows = anchors, *segments.values.astype("float32")
-    anchor, scale, offset, low, rise = last_begun(starts, rows, step)
+    steps, values = _segments(points, interpolation)
+    begun = last_begun(steps, values.astype("float32"), step)
+    _, anchor, scale, offset, low, rise = begun
     part = ops.cast(step - anchor, "float32") * scale + offset
     if interpolation == "cosine":
         part = ops.square(ops.sin(part))
     return part * rise + low
 
 
-def last_begun(starts, rows, step):
-    """Returns what each row has where the last start is that is not above `step`.
+def last_begun(steps, values, step):
+    """Returns the column of both tables that is the last to start not above `step`.
 
     Choices between scalars cost a compiled step nothing; looking places up in constants,
-    or a sum over all of them, some microseconds.
+    or a sum over all of them, some microseconds. On torch each choice would be a call.
 
     Args:
-        starts: NumPy vector of rising int32, the first not above `step`.
-        rows: NumPy vectors of the same length.
+        steps: NumPy matrix of int32 whose first row are the starts, which rise. The first
+            of them is not above `step`.
+        values: NumPy matrix of float32 with as many columns.
         step: int32 tensor.
     """
-    if len(starts) <= _FEW:
-        found = [row[0] for row in rows]
-        for start, *column in zip(starts[1:], *(row[1:] for row in rows)):
-            begun = step >= start
+    if steps.shape[1] <= _FEW and keras.backend.backend() != "torch":
+        found, *columns = zip(*steps, *values)
+        for column in columns:
+            begun = step >= column[0]
             found = [ops.where(begun, *pair) for pair in zip(column, found)]
         return found
-    place, most = ops.zeros_like(step), len(starts) - 1
-    for bit in reversed(range(most.bit_length())):
-        ahead = ops.minimum(place + (1 << bit), most)
-        place = ops.where(_look_up(starts, ahead) <= step, ahead, place)
-    return [_look_up(row, place) for row in rows]
+    begun = ops.searchsorted(steps[0], ops.reshape(step, (-1,)), side="right")
+    place = ops.reshape(begun - 1, ops.shape(step))
+    found = [ops.take(table, place, axis=1) for table in (steps, values)]
+    return [row for table in found for row in ops.unstack(table)]
 
 
 def _look_up(row, index):
