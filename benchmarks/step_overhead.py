@@ -116,7 +116,7 @@ class Turns(keras.callbacks.Callback):
     def stop(self):
         if self.began:
             if keras.backend.backend() == "jax":
-                jax.block_until_ready(self._model._jax_state)
+                jax.block_until_ready(keras.tree.flatten(self._model._jax_state))
             self.times.append(time.perf_counter() - self.began)
         self.began = None
 
