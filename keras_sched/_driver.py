@@ -164,7 +164,7 @@ def _noisy(gradient, seeds, step, stddev):
     if gradient is None:
         return None
     gradient = ops.convert_to_tensor(gradient)  # Noise falls on every row.
-    noise = _draws.normal(tuple(gradient.shape), seeds, step)
+    noise = _draws.normal(tuple(gradient.shape), _draws.key(seeds, step))
     return gradient + ops.cast(noise * stddev, gradient.dtype)
 
 

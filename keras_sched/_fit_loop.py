@@ -47,7 +47,7 @@ class Setting:
             self._value = value
 
 
-def retrace(model, undo, settings=()):
+def retrace(model, undo, settings=(), around=contextlib.nullcontext):
     """Has the training step compiled anew, and keeps the old one for afterwards.
 
     Call it while `fit` runs, before the step it is to concern. The old step comes back,
@@ -58,6 +58,7 @@ def retrace(model, undo, settings=()):
         model: The model.
         undo: Function that takes out what the step is compiled anew for.
         settings: `Setting`s that it reads.
+        around: Function that returns a context manager to trace the step in.
     """
     heal(model)
     step = model.train_function
@@ -65,10 +66,11 @@ def retrace(model, undo, settings=()):
         step = _TemporaryStep(model)
     step.undos.append(undo)
     step.settings.extend(settings)
-    step.compiled, model.train_function = _compile_anew(model, step.settings), step
+    step.around.append(around)
+    step.compiled, model.train_function = _compile_anew(model, step), step
 
 
-def _compile_anew(model, settings):
+def _compile_anew(model, temporary):
     """Returns a training function that has not been traced.
 
     `jax.jit` takes equal functions for one, and a model's `train_step` is equal to
@@ -77,11 +79,11 @@ def _compile_anew(model, settings):
     plain, had = model.train_step, "train_step" in vars(model)
 
     def step(*args):
-        if not _travels(settings):
-            return plain(*args)
-        state, (batch, values) = args
-        with contextlib.ExitStack() as stack:
-            for setting, value in zip(settings, values):
+        with temporary.surroundings() as stack:
+            if not _travels(temporary.settings):
+                return plain(*args)
+            state, (batch, values) = args
+            for setting, value in zip(temporary.settings, values):
                 stack.enter_context(setting.standing_for(value))
             return plain(state, batch)
 
@@ -140,6 +142,38 @@ def report_batch_losses(model):
     return lambda: [vars(tracker).pop("update_state", None) for tracker in trackers]
 
 
+def wrap_losses(model, wrap):
+    """Puts an object of the class `wrap`, made of it, in the place of each loss, once.
+
+    Returns:
+        Function that puts the losses back.
+    """
+    compiled, plain = model._compile_loss, {}
+    if compiled is None:
+        return lambda: None
+
+    def put_in():
+        for place, entry in enumerate(compiled._flat_losses):
+            if not isinstance(entry.loss, wrap):
+                plain[place] = entry
+                compiled._flat_losses[place] = entry._replace(loss=wrap(entry.loss))
+
+    def build(y_true, y_pred):  # Some backends know the losses in the first step only.
+        type(compiled).build(compiled, y_true, y_pred)
+        put_in()
+
+    def undo():
+        vars(compiled).pop("build", None)
+        for place, entry in plain.items():
+            compiled._flat_losses[place] = entry
+
+    if compiled.built:
+        put_in()
+    else:
+        compiled.build = build
+    return undo
+
+
 def has_own_train_step(model):
     """Returns whether the model brings its own `train_step`."""
     return type(model).train_step is not keras.Model.train_step
@@ -169,7 +203,7 @@ class _TemporaryStep:
     def __init__(self, model):
         self.model, self.fit = model, model.history
         self.before, self.compiled = model.train_function, None
-        self.undos, self.settings = [], []
+        self.undos, self.settings, self.around = [], [], []
 
     def __call__(self, *args):
         if self.heal():
@@ -179,12 +213,22 @@ class _TemporaryStep:
             state, batches = args
             values = itertools.repeat([setting() for setting in self.settings])
             args = state, zip(batches, values)
+        eager = keras.backend.backend() == "torch"  # Nobody calls the step given there.
         try:
-            return self.compiled(*args)
+            with self.surroundings() if eager else contextlib.nullcontext():
+                return self.compiled(*args)
         except BaseException as error:
             if type(error).__name__ not in _END_OF_DATA:
                 self.finish()
             raise
+
+    @contextlib.contextmanager
+    def surroundings(self):
+        """Enters what the step is to run in, and yields where more may be entered."""
+        with contextlib.ExitStack() as stack:
+            for around in self.around:
+                stack.enter_context(around())
+            yield stack
 
     def heal(self):
         """Returns whether another `fit` than its own is running; then, finishes."""

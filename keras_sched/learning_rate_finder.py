@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_sched import _atomic, _fit_loop, _random
+from keras_sched import _atomic, _fit_loop, _mixing, _random
 from keras_sched._checks import check, integer, number, one_of
 from keras_sched.hyperparameters import reset, schedule_hyperparameters
 
@@ -248,6 +248,7 @@ class Sweep(keras.callbacks.Callback):
         handle = schedule_hyperparameters(model.optimizer, **self.driven)
         _fit_loop.retrace(model, undo=handle.remove)
         _fit_loop.retrace(model, undo=_fit_loop.report_batch_losses(model))
+        _mixing.install(model)
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.own_step:

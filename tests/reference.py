@@ -79,7 +79,9 @@ def arrays(model):
 
 def drawn(step, seed=0, variable=0, shape=(3, 1)):
     """The normal numbers that gradient noise is made of."""
-    return as_numpy(_draws.normal(shape, (seed, variable), step)).astype("float64")
+    return as_numpy(_draws.normal(shape, _draws.key((seed, variable), step))).astype(
+        "float64"
+    )
 
 
 def gradients(weights, step):

@@ -11,7 +11,9 @@ import pytest
 from keras import ops
 
 from keras_sched import layers
+from keras_sched.callbacks import LabelMixing
 from keras_sched.layers import Cutout
+from keras_sched.schedules import LinearDecay
 
 pytestmark = pytest.mark.every_backend
 
@@ -20,6 +22,20 @@ ROWS = [
     Cutout(2, holes=3, fill_value=2, probability=0.75, border="inside", seed=2),
     Cutout(4, data_format="channels_first", seed=3),
     Cutout(5, border="inside", dtype="mixed_float16", seed=4),
+    Cutout((2, 5), fill_value=(1, 2, 3, 4, 5, 6, 7, 8), probability=(0.5, 1.0), seed=5),
+    layers.RandomErasing(probability=0.9, mask_fill=1, seed=6),
+    layers.RandomErasing(
+        probability=1, fill_value=(0,) * 8, data_format="channels_first", seed=7
+    ),
+    layers.MixUp(1.0, seed=8),
+    layers.MixUp((0.5, 2.0), probability=0.9, dtype="mixed_bfloat16", seed=9),
+    layers.CutMix(seed=10),
+    layers.CutMix(LinearDecay(4.0, 99), data_format="channels_first", seed=11),
+    layers.MixUpOrCutMix(1.0, switch_probability=0.4, seed=12),
+    layers.AdditiveGaussianNoise(5.0, value_range=(0, 255), seed=13),
+    layers.AdditiveGaussianNoise((4, 5), distribution="uniform", seed=14),
+    layers.MultiplicativeGaussianNoise(LinearDecay(0.5, 99), seed=15),
+    layers.SignalDependentGaussianNoise(0.5, 2.0, seed=16),
 ]
 IDS = [f"{type(layer).__name__}-{layer.seed}" for layer in ROWS]
 DTYPES = ["uint8", "int32", "float16", "bfloat16", "float32"]
@@ -39,11 +55,15 @@ def test_augment_keeps_shape_and_dtype_and_changes_pixels(layer, dtype):
 
 
 @every
-def test_augment_gives_labels_back_as_they_came(layer):
-    labels = np.array([3, 1, 4, 1])
-    images, same = _fresh(layer).augment(IMAGES, labels)
-    assert np.array_equal(same, labels)
-    assert np.array_equal(_array(images), _array(_fresh(layer).augment(IMAGES)))
+def test_augment_gives_back_what_came_in_the_same_order(layer):
+    labels, weights = np.eye(4, dtype="float16"), np.array([1.0, 2, 3, 4], "float32")
+    images = _array(_fresh(layer).augment(IMAGES))
+    for given in [(labels,), (labels, weights)]:
+        found = _fresh(layer).augment(IMAGES, *given)
+        assert np.array_equal(_array(found[0]), images)
+        for one, other in zip(given, found[1:], strict=True):
+            assert one.dtype == keras.backend.standardize_dtype(other.dtype)
+            assert layer.mixes_labels or one is other
 
 
 @every
@@ -64,10 +84,12 @@ def test_a_call_and_predict_and_evaluate_see_the_images_as_they_are(layer):
 @every
 @pytest.mark.parametrize("jit_compile", [False, "auto"])
 def test_fit_sees_other_images_and_its_validation_does_not(layer, jit_compile):
-    model, pair = _model(layer, jit_compile), (IMAGES, IMAGES)
-    history = model.fit(*pair, epochs=2, verbose=0, validation_data=pair).history
-    assert min(history["loss"]) > 0
-    assert history["val_loss"] == [0, 0]
+    model, pair = _model(layer, jit_compile), (IMAGES, 0 * IMAGES)
+    history = _fit(model, *pair, epochs=2, validation_data=pair).history
+    plain = np.mean(IMAGES**2)
+    assert history["val_loss"] == pytest.approx([plain] * 2, rel=1e-3)
+    assert history["loss"] != pytest.approx(history["val_loss"], rel=1e-5)
+    assert history["loss"][0] != history["loss"][1]
 
 
 @every
@@ -102,7 +124,7 @@ def test_no_seed_gives_another_stream_each_time(layer):
 @every
 def test_fit_moves_the_stream_on_by_one_draw_a_batch(layer):
     model, layer = _model(_fresh(layer)), _fresh(layer)
-    model.fit(IMAGES, IMAGES, batch_size=2, verbose=0)
+    _fit(model, IMAGES, IMAGES, batch_size=2)
     _stream(layer, 2)
     assert np.array_equal(_stream(model.layers[0], 2), _stream(layer, 2))
 
@@ -119,7 +141,7 @@ def test_inference_draws_nothing_from_the_stream(layer):
 @every
 def test_the_stream_goes_on_after_saving_and_loading(layer, tmp_path):
     model = _model(_fresh(layer))
-    model.fit(IMAGES, IMAGES, verbose=0)
+    _fit(model, IMAGES, IMAGES)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     _assert_goes_on(again.layers[0], model.layers[0])
@@ -128,7 +150,7 @@ def test_the_stream_goes_on_after_saving_and_loading(layer, tmp_path):
 @every
 def test_the_stream_goes_on_after_saving_and_loading_weights(layer, tmp_path):
     model, again = _model(_fresh(layer)), _model(_fresh(layer))
-    model(IMAGES, training=True)
+    _stream(model.layers[0], 1)
     model.save_weights(tmp_path / "model.weights.h5")
     again.load_weights(tmp_path / "model.weights.h5")
     _assert_goes_on(again.layers[0], model.layers[0])
@@ -159,6 +181,47 @@ def test_every_layer_has_a_row():
     public = {getattr(layers, name) for name in layers.__all__}
     classes = {entry for entry in public if isinstance(entry, type)}
     assert {type(layer) for layer in ROWS} == classes
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("layer", ROWS[:1] + ROWS[-4:-3], ids=["Cutout", "Noise"])
+def test_layers_of_one_seed_in_one_model_draw_each_its_own(layer, jit_compile):
+    first, second = _renamed(layer, "one"), _renamed(layer, "two")
+    ends = keras.Input((8, 8, 8)), keras.layers.Subtract()
+    model = keras.Model(ends[0], ends[1]([first(ends[0]), second(ends[0])]))
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    assert model.fit(IMAGES, 0 * IMAGES, verbose=0).history["loss"][0] > 1
+
+
+@every
+def test_takes_a_batch_of_none(layer):
+    assert layer.augment(IMAGES[:0]).shape == (0, 8, 8, 8)
+
+
+@pytest.mark.parametrize("shape", [(4, 9), (4, 9, 3), (4, 5, 5, 2), (4, 5, 5, 5, 2)])
+@every
+def test_takes_every_rank_it_says_it_takes_and_refuses_the_others(layer, shape):
+    if getattr(layer, "data_format", "") == "channels_first":
+        shape = (shape[0], shape[-1], *shape[1:-1])
+    if isinstance(getattr(layer, "fill_value", 0), tuple):
+        layer = Cutout(2, seed=1)
+    images = np.random.default_rng(1).integers(1, 99, shape).astype("float32")
+    if layer.ranks is None or len(shape) in layer.ranks:
+        changed = [_array(_fresh(layer).augment(images)) != images for _ in range(3)]
+        assert np.any(changed)
+    else:
+        refused = f"`input` of {type(layer).__name__} must be of rank"
+        with pytest.raises(ValueError, match=refused):
+            layer.augment(images)
+
+
+@every
+@pytest.mark.parametrize(
+    "images", [{"images": IMAGES, "boxes": IMAGES}, np.zeros(3), np.zeros(())]
+)
+def test_what_is_no_batch_of_images_is_refused(layer, images):
+    with pytest.raises(ValueError, match=f"of {type(layer).__name__} must be"):
+        layer.augment(images)
 
 
 SIZE = "`size` of Cutout must be "
@@ -203,7 +266,8 @@ REFUSED = [
     ),
     (
         lambda: Cutout(2)(keras.Input((8, 8))),
-        "`input` of Cutout must be of rank 4. Received: input=(None, 8, 8)",
+        "`input` of Cutout must be of rank 4 or 5, the batch first. "
+        "Received: input=(None, 8, 8)",
     ),
     (
         lambda: Cutout(5, border="inside")(keras.Input((8, 4, 9))),
@@ -404,6 +468,14 @@ def _assert_goes_on(layer, original):
     assert not np.array_equal(_stream(_fresh(original), 1)[0], expected[0])
 
 
+def _renamed(layer, name):
+    return type(layer).from_config(layer.get_config() | {"name": name})
+
+
+def _fit(model, *data, **given):
+    return model.fit(*data, verbose=0, callbacks=[LabelMixing()], **given)
+
+
 def _model(layer, jit_compile="auto"):
     model = keras.Sequential([keras.Input((8, 8, 8)), layer])
     model.compile("sgd", "mse", jit_compile=jit_compile)
@@ -468,17 +540,18 @@ def test_cutout_keeps_the_dtype_in_a_call_as_well(dtype, training):
 def test_cutout_draws_every_row_under_a_coarse_default_dtype():
     try:
         keras.config.set_floatx("bfloat16")
-        layer = Cutout(1, seed=1)
-        rows = _array(layer.draw(ops.zeros((2048, 512, 4, 1)))["rows"])
+        holed = _array(Cutout(1, seed=1).augment(np.ones((2048, 512, 4, 1), "uint8")))
     finally:
         keras.config.set_floatx("float32")
-    assert rows.any(axis=(0, 1)).sum() > 480
+    assert (holed == 0).any(axis=(0, 2, 3)).sum() > 480
 
 
 @pytest.mark.parametrize(
     ("layer", "images", "sentence"),
     [
-        (Cutout(2), np.zeros((4, 4, 1)), "`input` of Cutout must be of rank 4"),
+        (Cutout(2), np.zeros((4, 4, 1)), "`input` of Cutout must be of rank 4 or 5"),
+        (Cutout((2, 2, 2)), IMAGES, "`size` of Cutout must be one side, or 2"),
+        (Cutout(2, fill_value=(1, 2)), IMAGES, "must be one number, or 8, one a channel"),
         (Cutout(8, border="inside"), IMAGES[:, :4], "`size` of Cutout must be at most"),
         (Cutout(2, fill_value=300), IMAGES.astype("uint8"), "`fill_value` .* an uint8"),
         (Cutout(2, fill_value=0.5), IMAGES.astype("uint8"), "`fill_value` .* an uint8"),

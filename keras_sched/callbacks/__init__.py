@@ -3,6 +3,7 @@
 from keras_sched.callbacks.checkpoint_early_stopping import CheckpointEarlyStopping
 from keras_sched.callbacks.gradient_noise import GradientNoise
 from keras_sched.callbacks.hyperparameter_scheduler import HyperparameterScheduler
+from keras_sched.callbacks.label_mixing import LabelMixing
 from keras_sched.callbacks.learning_rate_finder import LearningRateFinder
 from keras_sched.callbacks.one_cycle import OneCycle
 from keras_sched.callbacks.plateau_scaling import PlateauScaling
@@ -13,6 +14,7 @@ __all__ = [
     "CheckpointEarlyStopping",
     "GradientNoise",
     "HyperparameterScheduler",
+    "LabelMixing",
     "LearningRateFinder",
     "OneCycle",
     "PlateauScaling",

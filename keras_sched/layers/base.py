@@ -1,20 +1,27 @@
 """What every augmentation shares: one draw, used for all it changes."""
 
 import abc
+import inspect
 
 import keras
-from keras import ops
 
-from keras_sched._checks import integer
+from keras_sched import _mixing
+from keras_sched._chance import Chance
+from keras_sched._checks import check, integer
+from keras_sched.layers.pairs import augment
 
 
 class Augmentation(keras.layers.Layer, abc.ABC):
     """Base of all augmentations: `draw` holds the chance, the rest is exact.
 
     In a model it acts on images in training and on nothing else. What it draws is a
-    function of its seed and of how often it has drawn; both are saved with the model, so
-    that a run that goes on draws what it would have drawn.
+    function of its seed and of how often it has drawn, which are saved with the model, so
+    that a run that goes on draws what it would have drawn; in a model of its name, too,
+    so that two layers of one seed differ.
     """
+
+    ranks = None  # Those that the layer takes. `None`: all from 2 on.
+    mixes_labels, takes_masks = False, True
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -25,38 +32,84 @@ class Augmentation(keras.layers.Layer, abc.ABC):
         self.seed = seed if seed is None else integer(self, "seed", seed)
         self.generator = keras.random.SeedGenerator(self.seed)
 
-    def call(self, images, training=False):
-        return self.transform_images(images, self.draw(images)) if training else images
+    def build(self, input_shape):
+        shape, ranks = tuple(input_shape), self.ranks
+        if ranks:
+            must = f"of rank {' or '.join(map(str, ranks))}, the batch first"
+            check(len(shape) in ranks, self, "input", must, shape)
+        check(len(shape) > 1, self, "input", "of rank 2 or more, the batch first", shape)
 
-    def augment(self, images, labels=None):
+    def call(self, images, training=False):
+        if not training:
+            return images
+        drawn = self.draw(images, Chance.in_model(self))
+        if self.mixes_labels:
+            mixture = _mixing.current()
+            must = "followed by the labels: give callbacks.LabelMixing() to fit, or use "
+            must += "its augment on images and labels"
+            check(mixture, self, "images", must, "a call in training")
+            mixture.mix(self.kept(images, drawn))
+        return self.transform_images(images, drawn)
+
+    def augment(
+        self, images, labels=None, sample_weight=None, *, masks=None, num_classes=None
+    ):
         """Augments, whatever the mode, and returns what it was given.
 
         Args:
-            images: Array or tensor, of the shape the layer takes.
-            labels: Labels of the images, or `None`.
+            images: Array or tensor, of a shape that the layer takes.
+            labels: Labels of the images, one row each, or several such in a structure.
+                Where layers mix them, class numbers become one-hot; others, as those of a
+                regression, have to be floats.
+            sample_weight: Weights of the images, `(batch,)`; the mean of those that were
+                mixed. The loss is then that of the parts, each by its weight.
+            masks: Segmentation masks, `(batch, height, width, channels)` or as the images
+                are; boxes are cut out of them alike.
+            num_classes: How many classes there are, where labels are class numbers.
 
         Returns:
-            The images, or the pair of images and labels.
+            The images, or a tuple of what was given, in the order of the arguments.
+
+        Raises:
+            ValueError: For what is no such array, or no such labels.
         """
-        images = ops.convert_to_tensor(images)
-        self.build(tuple(images.shape))
-        drawn = self.draw(images)
-        changed = self.transform_images(images, drawn)
-        return changed if labels is None else (changed, labels)
+        given = images, labels, sample_weight, masks, num_classes
+        return augment(self, Chance.of_layer(self), *given)
 
     @abc.abstractmethod
-    def draw(self, images):
+    def draw(self, images, chance):
         """Returns everything random about this batch, as a dict of tensors."""
 
     @abc.abstractmethod
     def transform_images(self, images, drawn):
         """Returns the images changed as `drawn` says."""
 
+    def kept(self, images, drawn):
+        """Returns the part of each image that is its own: `(batch,)`, float32."""
+        raise NotImplementedError
+
+    def transform_masks(self, masks, drawn):
+        """Returns segmentation masks changed as the images are."""
+        return masks
+
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def compute_output_spec(self, images, training=False):
         return keras.KerasTensor(images.shape, images.dtype)
+
+    def get_config(self):
+        own = inspect.signature(type(self).__init__).parameters
+        names = [n for n, p in own.items() if p.kind is not p.VAR_KEYWORD][1:]
+        write = keras.saving.serialize_keras_object
+        given = {name: write(getattr(self, name)) for name in names}
+        return super().get_config() | given
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(
+            **{n: keras.saving.deserialize_keras_object(config[n]) for n in config}
+        )
 
     def save_own_variables(self, store):
         super().save_own_variables(store)

@@ -1,14 +1,13 @@
 """Cutout, after DeVries and Taylor 2017."""
 
-import keras
-import numpy as np
-from keras import ops
+from keras_sched import _ops as ops
+from keras_sched._chance import amount
+from keras_sched._checks import check, integer, one_of
+from keras_sched.layers import boxes
+from keras_sched.layers.cut_base import Eraser, filling
 
-from keras_sched._checks import check, integer, number, one_of
-from keras_sched.layers.base import Augmentation
 
-
-class Cutout(Augmentation):
+class Cutout(Eraser):
     """Blanks square holes, centred anywhere, in images that train.
 
     From DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks
@@ -16,19 +15,23 @@ class Cutout(Augmentation):
     that they are right at any size in any dtype; the dtype of the images is kept.
 
     Args:
-        size: Side of the hole in pixels. At least 1.
-        fill_value: What a hole holds, in the images' units. The mean of the data is the
-            paper's choice: 0 after normalization.
+        size: Side of the hole in pixels; or a tuple of sides, one for each axis of space.
+            At least 1.
+        fill_value: What a hole holds, in the images' units, or a tuple of one value a
+            channel. The mean of the data is the paper's choice: 0 after normalization.
         holes: How many holes an image has. At least 1.
-        probability: Part of the images that get holes. From 0 to 1.
+        probability: Part of the images that get holes, from 0 to 1; or a pair to draw it
+            between for each image; or a schedule of the layer's own steps.
         border: "clip": holes are centred on any pixel and cut off at the border, as in
             the paper. "inside": all of the hole is in the image, whose sides must not be
             smaller.
-        seed: Integer, or `None` for another draw in each run.
+        mask_fill: What a hole holds in segmentation masks. `None`: what it held.
         data_format: "channels_last" or "channels_first". `None`: Keras's setting.
+        seed: Integer, or `None` for another draw in each run.
         **kwargs: As for any Keras layer.
 
-    Input: `(batch, height, width, channels)`, or channels first; any dtype.
+    Input: `(batch, height, width, channels)`, or channels first; volumes with one axis
+        more, whose holes are cubes. Any dtype.
     Output: The same shape and dtype.
 
     Raises:
@@ -49,67 +52,42 @@ class Cutout(Augmentation):
         holes=1,
         probability=1.0,
         border="clip",
+        mask_fill=None,
         data_format=None,
         seed=None,
         **kwargs,
     ):
-        super().__init__(seed=seed, **kwargs)
-        self.size = integer(self, "size", size, at_least=1)
-        self.fill_value = number(self, "fill_value", fill_value)
+        super().__init__(data_format=data_format, seed=seed, **kwargs)
+        several = isinstance(size, (tuple, list))
+        sizes = [
+            integer(self, "size", s, at_least=1) for s in (size if several else [size])
+        ]
+        self.size = tuple(sizes) if several else sizes[0]
+        self.fill_value = filling(self, fill_value)
         self.holes = integer(self, "holes", holes, at_least=1)
-        self.probability = number(self, "probability", probability)
-        check(0 <= probability <= 1, self, "probability", "from 0 to 1", probability)
+        self.probability = amount(self, "probability", probability, most=1.0)
         self.border = one_of(self, "border", border, ("clip", "inside"))
-        data_format = data_format or keras.config.image_data_format()
-        formats = ("channels_last", "channels_first")
-        self.data_format = one_of(self, "data_format", data_format, formats)
+        self.mask_fill = (
+            None if mask_fill is None else integer(self, "mask_fill", mask_fill)
+        )
 
     def build(self, input_shape):
-        check(len(input_shape) == 4, self, "input", "of rank 4", tuple(input_shape))
-        height, width = (input_shape[axis] for axis in self._axes())
-        fits = self.size <= min(height or self.size, width or self.size)
-        must = f"at most the side of the images, {(height, width)}, with border='inside'"
+        super().build(input_shape)
+        sides = self.sides(input_shape)
+        one_each = isinstance(self.size, int) or len(self.size) == len(sides)
+        check(one_each, self, "size", f"one side, or {len(sides)}", self.size)
+        sizes = self._sizes(sides)
+        fits = all(size <= (side or size) for size, side in zip(sizes, sides))
+        must = f"at most the side of the images, {tuple(sides)}, with border='inside'"
         check(fits or self.border == "clip", self, "size", must, self.size)
 
-    def draw(self, images):
+    def draw(self, images, chance):
         shape = ops.shape(images)
-        batch, (height, width) = shape[0], (shape[axis] for axis in self._axes())
-        shape = (batch, self.holes, 3)
-        chances = keras.random.uniform(shape, dtype="float32", seed=self.generator)
-        holed = chances[:, :1, 2] < self.probability
-        return {
-            "rows": ops.logical_and(
-                self._lines(chances[..., 0], height), holed[..., None]
-            ),
-            "columns": self._lines(chances[..., 1], width),
-        }
+        sides, batch = self.sides(shape), shape[0]
+        drawn = chance.uniform(batch, self.holes, len(sides) + 1)
+        acts = drawn[:, 0, -1] < chance.amount(self.probability, batch)
+        inside, sizes = self.border == "inside", self._sizes(sides)
+        return {"boxes": boxes.draw(drawn, sides, sizes, acts, inside)}
 
-    def _lines(self, chances, side):
-        """Returns which lines each hole covers: `(batch, holes, side)`, boolean."""
-        inside = self.border == "inside"
-        places = side - self.size + 1 if inside else side
-        place = ops.cast(ops.floor(chances * ops.cast(places, "float32")), "int32")
-        first = ops.minimum(place, places - 1) - (0 if inside else self.size // 2)
-        line = ops.arange(side, dtype="int32") - first[..., None]
-        return ops.logical_and(line >= 0, line < self.size)
-
-    def transform_images(self, images, drawn):
-        self._check_fill_value(keras.backend.standardize_dtype(images.dtype))
-        rows, columns = drawn["rows"][:, :, :, None], drawn["columns"][:, :, None, :]
-        mask = ops.any(ops.logical_and(rows, columns), axis=1)
-        mask = ops.expand_dims(mask, -1 if self.data_format == "channels_last" else 1)
-        return ops.where(mask, ops.cast(self.fill_value, images.dtype), images)
-
-    def _check_fill_value(self, dtype):
-        if "int" in dtype:
-            limits, value = np.iinfo(dtype), self.fill_value
-            fits = value.is_integer() and limits.min <= value <= limits.max
-            check(fits, self, "fill_value", f"an {dtype}, as the images are", value)
-
-    def get_config(self):
-        names = ("size", "fill_value", "holes", "probability", "border", "data_format")
-        config = {name: getattr(self, name) for name in (*names, "seed")}
-        return super().get_config() | config
-
-    def _axes(self):
-        return (1, 2) if self.data_format == "channels_last" else (2, 3)
+    def _sizes(self, sides):
+        return [self.size] * len(sides) if isinstance(self.size, int) else self.size

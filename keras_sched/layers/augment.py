@@ -1,0 +1,81 @@
+"""Layers in a `tf.data` pipeline."""
+
+import itertools
+
+import numpy as np
+
+from keras_sched import _draws
+from keras_sched import _ops as ops
+from keras_sched._chance import Chance
+from keras_sched._checks import check, integer
+from keras_sched.layers.base import Augmentation
+from keras_sched.layers.pairs import augment as augment_pair
+
+
+def augment(
+    dataset, layers, *, seed=0, epoch=0, num_classes=None, num_parallel_calls=None
+):
+    """Returns a dataset whose batches are augmented, on any backend.
+
+    Chance is a function of the seed, of the pass over the dataset, of the batch's place
+    in it and of the layer's in the list: the same for any number of parallel calls and in
+    every run, whatever seeds the layers were built with. Schedules see the batch's place.
+
+    Args:
+        dataset: `tf.data.Dataset` of batches: images, `(images, labels)`, or `(images,
+            labels, sample_weight)`.
+        layers: List of augmentation layers, or one.
+        seed: Integer of at least 0.
+        epoch: Number of the first pass over the dataset; the next has the next.
+        num_classes: How many classes there are, where layers mix labels that are class
+            numbers. They become one-hot.
+        num_parallel_calls: As in `tf.data.Dataset.map`. `None`: tuned by TensorFlow.
+
+    Returns:
+        `tf.data.Dataset` of the same structure.
+
+    Raises:
+        ValueError: For other layers, or batches of another structure.
+
+    >>> import tensorflow as tf
+    >>> batches = tf.data.Dataset.from_tensors(np.ones((2, 4, 4, 1), "float32"))
+    >>> holed = next(iter(augment(batches, [layers.Cutout(2, border="inside")])))
+    >>> float(ops.sum(holed))
+    24.0
+    """
+    import tensorflow as tf
+
+    owner = "augment"
+    integer(owner, "seed", seed)
+    passes = itertools.count(integer(owner, "epoch", epoch))
+    layers = list(layers) if isinstance(layers, (list, tuple)) else [layers]
+    ours = layers and all(isinstance(layer, Augmentation) for layer in layers)
+    check(ours, owner, "layers", "augmentation layers", layers)
+    structure = dataset.element_spec
+    parts = structure if isinstance(structure, tuple) else (structure,)
+    must = "of images, (images, labels) or (images, labels, sample_weight)"
+    check(len(parts) <= 3, owner, "dataset", must, structure)
+
+    def one(number, index, *batch):
+        with ops.of_tensorflow():
+            for place, layer in enumerate(layers):
+                key = _draws.apart(_draws.key((seed, place), index), number)
+                chance = Chance(key, index)
+                images, labels, weight = (*batch, None, None)[:3]
+                batch = augment_pair(
+                    layer, chance, images, labels, weight, None, num_classes
+                )
+                batch = batch if isinstance(batch, tuple) else (batch,)
+        return batch if isinstance(structure, tuple) else batch[0]
+
+    def one_pass(_):
+        number = tf.numpy_function(lambda: np.int64(next(passes)), [], tf.int64)
+        listed = dataset if isinstance(structure, tuple) else dataset.map(lambda x: (x,))
+        calls = num_parallel_calls or tf.data.AUTOTUNE
+        return listed.enumerate().map(lambda i, batch: one(number, i, *batch), calls)
+
+    augmented = tf.data.Dataset.range(1).flat_map(one_pass)
+    count = int(dataset.cardinality())
+    if count >= 0:
+        augmented = augmented.apply(tf.data.experimental.assert_cardinality(count))
+    return augmented.prefetch(tf.data.AUTOTUNE)

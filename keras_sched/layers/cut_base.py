@@ -1,0 +1,78 @@
+"""What layers share that put something into boxes."""
+
+import keras
+import numpy as np
+
+from keras_sched import _ops as ops
+from keras_sched._checks import check, number, one_of
+from keras_sched.layers import boxes
+from keras_sched.layers.base import Augmentation
+
+
+class Cut(Augmentation):
+    """Base of the layers that cut boxes out of images."""
+
+    ranks = (4, 5)
+
+    def __init__(self, *, data_format=None, seed=None, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        data_format = data_format or keras.config.image_data_format()
+        formats = ("channels_last", "channels_first")
+        self.data_format = one_of(self, "data_format", data_format, formats)
+
+    def axes(self, shape):
+        """Returns the axes of space."""
+        first = 1 if self.data_format == "channels_last" else 2
+        return tuple(range(first, first + len(shape) - 2))
+
+    def sides(self, shape):
+        """Returns how long images of this shape are on each axis of space."""
+        return [shape[axis] for axis in self.axes(shape)]
+
+
+class Eraser(Cut):
+    """Base of the layers that fill boxes with a value of their own."""
+
+    fill_value = mask_fill = None
+
+    def transform_images(self, images, drawn):
+        shape = ops.shape(images)
+        filling = self._filling(images, shape)
+        return boxes.cut(images, drawn["boxes"], self.axes(shape), filling)
+
+    def transform_masks(self, masks, drawn):
+        if self.mask_fill is None:
+            return masks
+        shape, filling = ops.shape(masks), ops.cast(self.mask_fill, masks.dtype)
+        return boxes.cut(masks, drawn["boxes"], self.axes(shape), filling)
+
+    def _filling(self, images, shape):
+        dtype = keras.backend.standardize_dtype(images.dtype)
+        values = np.array(self.fill_value)
+        if "int" in dtype:
+            limits = np.iinfo(dtype)
+            fits = np.all((values == values.round()) & (limits.min <= values))
+            fits = fits and np.all(values <= limits.max)
+            check(
+                fits,
+                self,
+                "fill_value",
+                f"an {dtype}, as the images are",
+                self.fill_value,
+            )
+        filling = ops.cast(ops.convert_to_tensor(values, "float32"), dtype)
+        if not values.ndim:
+            return filling
+        last = self.data_format == "channels_last"
+        channels = images.shape[-1 if last else 1]
+        must = f"one number, or {channels}, one a channel"
+        check(len(values) == channels, self, "fill_value", must, self.fill_value)
+        each = (-1,) if last else (-1, *[1] * len(self.axes(shape)))
+        return ops.reshape(filling, each)
+
+
+def filling(owner, value):
+    """Returns a fill value: a number, or a tuple of one a channel; or refuses it."""
+    if isinstance(value, (tuple, list)):
+        return tuple(number(owner, "fill_value", each) for each in value)
+    return number(owner, "fill_value", value)
