@@ -97,8 +97,8 @@ def _tensorflow_normal(shape, key):
     bits = _philox((2, (math.prod(shape) + 1) // 2), key)
     first, second = tf.unstack((tf.cast(bits, "float32") + 0.5) * 2.0**-32)
     radius = tf.sqrt(-2.0 * tf.math.log(first))  # Box and Muller (1958).
-    angle = 2 * math.pi * second
-    pairs = tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], 0)
+    angles = 2 * math.pi * tf.stack([second, second - 0.25])  # Cosine and sine.
+    pairs = tf.reshape(radius * tf.cos(angles), (-1,))
     return tf.reshape(pairs[: math.prod(shape)], shape)
 
 

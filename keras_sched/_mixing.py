@@ -18,14 +18,16 @@ class Mixture:
     Attributes:
         shares: List of `(batch,)` tensors that sum to 1: how much of an image is itself,
             how much the one before it in the batch, how much the one before that.
+        in_boxes: Whether that is said of an image as a whole, not of each pixel.
         used: Whether a loss has asked for them.
     """
 
     def __init__(self):
-        self.shares, self.used = [], False
+        self.shares, self.in_boxes, self.used = [], False, False
 
-    def mix(self, kept):
+    def mix(self, kept, in_boxes=False):
         """Has each image keep that part of itself and take the rest of the one before."""
+        self.in_boxes = self.in_boxes or in_boxes
         old = self.shares or [ops.ones_like(kept)]
         stay = [*(kept * share for share in old), 0]
         come = [0, *((1 - kept) * before(share) for share in old)]
@@ -99,6 +101,9 @@ class _Following:
         if not (mixture and mixture.shares):
             return self.loss(y_true, y_pred, sample_weight)
         mixture.used = True
+        per_image = not mixture.in_boxes or len(y_pred.shape) < 3
+        must = "one for each image where boxes are mixed; masks go through augment"
+        check(per_image, "LabelMixing", "labels", must, tuple(y_pred.shape))
         shares, weight = weighted(mixture.shares, sample_weight)
         return _MixedLoss(self.loss, shares)(y_true, y_pred, weight)
 

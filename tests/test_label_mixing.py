@@ -274,6 +274,27 @@ def test_a_loss_that_nobody_asks_for_is_refused():
         model.fit(IMAGES, NUMBERS, verbose=0, callbacks=[LabelMixing()])
 
 
+def test_labels_of_single_pixels_follow_blends_and_are_refused_where_boxes_are_mixed():
+    labels = CHANCE.integers(0, 3, (COUNT, 7, 5))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    for mixer in MIXERS["mixup"](), MIXERS["cutmix"]():
+        head = keras.layers.Dense(CLASSES, use_bias=False)
+        model = keras.Sequential([keras.Input(IMAGES.shape[1:]), *mixer, Seen(), head])
+        head.kernel.assign(KERNEL)
+        model.compile("sgd", loss)
+        if isinstance(mixer[0], layers.CutMix):
+            with pytest.raises(
+                ValueError, match="one for each image where boxes are mix"
+            ):
+                train(model, labels)
+            continue
+        found, shares, _ = train(model, labels)
+        logs = np.log(softmax(shares @ KERNEL))
+        mixed = np.einsum("ij,jhwc->ihwc", shares, np.eye(CLASSES)[labels])
+        each = -np.sum(mixed * logs[:, None, None], -1)
+        assert found == pytest.approx(each.mean(), rel=2e-6)
+
+
 def test_a_loss_that_has_averaged_already_is_refused_for_class_numbers():
     def averaged(y_true, y_pred):
         return ops.mean(keras.losses.sparse_categorical_crossentropy(y_true, y_pred))

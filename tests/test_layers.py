@@ -22,7 +22,7 @@ ROWS = [
     Cutout(2, holes=3, fill_value=2, probability=0.75, border="inside", seed=2),
     Cutout(4, data_format="channels_first", seed=3),
     Cutout(5, border="inside", dtype="mixed_float16", seed=4),
-    Cutout((2, 5), fill_value=(1, 2, 3, 4, 5, 6, 7, 8), probability=(0.5, 1.0), seed=5),
+    Cutout((2, 5), fill_value=(1, 2, 3, 4, 5, 6, 7, 8), probability=(0.9, 1.0), seed=5),
     layers.RandomErasing(probability=0.9, mask_fill=1, seed=6),
     layers.RandomErasing(
         probability=1, fill_value=(0,) * 8, data_format="channels_first", seed=7

@@ -2,7 +2,8 @@
 
 MirroredStrategy with two logical CPUs on TensorFlow, DataParallel with two of the host's
 devices on JAX. Prints how many there are, the largest difference of a weight, that of a
-loss the finder saw, and by how much the finder changed any array.
+loss the finder saw, by how much the finder changed any array, and what part of the noise
+of a layer the devices have in common.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ from reference import (
     sgd,
 )
 
-from keras_sched import callbacks, find_learning_rate, schedules
+from keras_sched import callbacks, find_learning_rate, layers, schedules
 
 
 def two_devices():
@@ -41,8 +42,21 @@ def main():
     scope, count = two_devices()
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
     with scope:
-        found = [drive(data), *find(data)]
+        found = [drive(data), *find(data), draw_alike()]
     print(count, "devices", *found)
+
+
+def draw_alike():
+    """Returns what part of the noise the devices have in common."""
+    noise = layers.AdditiveGaussianNoise(1.0, seed=1)
+    zeros = np.zeros((8, 9), "float32")
+    if keras.backend.backend() == "jax":  # All draw their parts of one batch.
+        drawn = np.split(as_numpy(noise.augment(zeros)), 2)
+    else:
+        strategy = tf.distribute.get_strategy()
+        both = strategy.run(lambda: noise(tf.constant(zeros), training=True))
+        drawn = [as_numpy(one) for one in strategy.experimental_local_results(both)]
+    return np.mean(drawn[0] == drawn[1])
 
 
 def drive(data):

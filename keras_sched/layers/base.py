@@ -48,7 +48,7 @@ class Augmentation(keras.layers.Layer, abc.ABC):
             must = "followed by the labels: give callbacks.LabelMixing() to fit, or use "
             must += "its augment on images and labels"
             check(mixture, self, "images", must, "a call in training")
-            mixture.mix(self.kept(images, drawn))
+            mixture.mix(self.kept(images, drawn), "boxes" in drawn)
         return self.transform_images(images, drawn)
 
     def augment(
