@@ -111,7 +111,9 @@ def _jax_uniform(shape, key):
 def _jax_byte(shape, key):
     import jax
 
-    return jax.random.bits(_threefry(key), shape, "uint8").astype("float32")
+    words = jax.random.bits(_threefry(key), ((math.prod(shape) + 3) // 4,), "uint32")
+    some = jax.lax.bitcast_convert_type(words, "uint8").reshape(-1)[: math.prod(shape)]
+    return some.reshape(shape).astype("float32")
 
 
 def _jax_normal(shape, key):
