@@ -16,6 +16,7 @@ TEST = [
     "hypothesis>=6.100",
     "pytest>=8.2",
     "pytest-xdist>=3.6",
+    "scipy>=1.11",
     "tensorboard>=2.20",
 ]
 

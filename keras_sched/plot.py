@@ -2,7 +2,9 @@
 
 import itertools
 import pathlib
+import string
 
+import keras
 import numpy as np
 
 from keras_sched import _atomic, schedules
@@ -10,7 +12,7 @@ from keras_sched._checks import check, integer
 from keras_sched.schedules import fields
 from keras_sched.schedules.lengths import extent
 
-__all__ = ["history", "learning_rate_curve", "save", "schedule"]
+__all__ = ["augmentations", "history", "learning_rate_curve", "save", "schedule"]
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -156,6 +158,51 @@ def history(history, *, ax=None):
     return axes
 
 
+def augmentations(images, layers, *, ax=None):
+    """Draws images, and below them what each of some layers makes of them, a row each.
+
+    Where a layer mixes labels, the part that each image has in the label stands below.
+
+    Args:
+        images: `(count, height, width, channels)`, one channel or three; at most 26. They
+            are shown between their lowest and their highest value.
+        layers: Augmentation layers: a list, or a dict by what each is called.
+        ax: As many Axes as there are pictures. `None`: new ones.
+
+    Returns:
+        NumPy array of the Axes: a row for the images, then one for each layer.
+
+    Raises:
+        ValueError: For no layers, or images of another shape.
+    """
+    owner, images = "plot.augmentations", np.asarray(images)
+    must = "(count, height, width, 1 or 3), at most 26 of them"
+    fine = images.ndim == 4 and images.shape[-1] in (1, 3) and len(images) in range(1, 27)
+    check(fine, owner, "images", must, images.shape)
+    if not isinstance(layers, dict):
+        layers = {
+            f"{place + 1}. {type(layer).__name__}": layer
+            for place, layer in enumerate(layers)
+        }
+    check(layers, owner, "layers", "at least one", layers)
+    grid = 1 + len(layers), len(images)
+    axes = _sheet(*grid) if ax is None else np.ravel(ax)
+    check(np.size(axes) == np.prod(grid), owner, "ax", f"{grid[0]} x {grid[1]} Axes", ax)
+    axes = np.reshape(axes, grid)
+    limits, names = (images.min(), images.max()), string.ascii_uppercase
+    for axis, image, name in zip(axes[0], images, names):
+        _show(axis, image, limits, name)
+    axes[0, 0].set_ylabel("as they are")
+    own = np.eye(len(images), dtype="float32")
+    for row, (name, layer) in zip(axes[1:], layers.items()):
+        found = (keras.ops.convert_to_numpy(each) for each in layer.augment(images, own))
+        for axis, image, parts in zip(row, *found):
+            shares = [f"{p:.2f} {n}" for p, n in zip(parts, names) if p > 0.005]
+            _show(axis, image, limits, " + ".join(shares) if layer.mixes_labels else "")
+        row[0].set_ylabel(name)
+    return axes
+
+
 def save(axes, path, *, dpi=120):
     """Writes the figure that Axes are on, whole or not at all.
 
@@ -174,6 +221,13 @@ def save(axes, path, *, dpi=120):
     check(path.suffix[1:].lower() in kinds, "plot.save", "path", must, str(path))
     with _atomic.replacing(path) as temporary:
         figure.savefig(temporary, dpi=dpi)
+
+
+def _show(axis, image, limits, label):
+    low, high = map(float, limits)
+    image = (np.asarray(image, "float32") - low) / max(high - low, 1e-12)
+    axis.imshow(np.clip(image, 0, 1), cmap="gray", vmin=0, vmax=1)
+    axis.set(xlabel=label, xticks=[], yticks=[])
 
 
 def _panels(logs):
@@ -208,6 +262,11 @@ def _several(count):
     size = (6.4, 1 + 1.6 * count)
     plt = _pyplot()
     return plt.subplots(count, sharex=True, figsize=size, layout="constrained")[1]
+
+
+def _sheet(rows, columns):
+    size = (1.5 * columns + 0.3, 1.75 * rows)
+    return _pyplot().subplots(rows, columns, figsize=size, layout="constrained")[1]
 
 
 def _pyplot():

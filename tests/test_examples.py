@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import matplotlib.image
+import pytest
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 
@@ -55,11 +56,30 @@ def test_the_quickstart_killed_goes_on_and_when_done_says_so(tmp_path):
     assert "epoch  1:" in run_and_kill(folder, "epoch  1:", "--fresh")
 
 
-def test_the_gallery_draws_every_schedule_of_the_readme(tmp_path):
+def test_mixed_labels_are_compared_in_a_table():
+    script = [sys.executable, str(EXAMPLES / "mix_labels.py")]
+    short = ["--epochs", "2", "--seeds", "1"]
+    done = subprocess.run([*script, *short], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(
+        r"^\| (\w+)\S* \| ([\d.]+)% .* \| ([\d.]+)% ", done.stdout, re.MULTILINE
+    )
+    assert [name for name, *_ in rows] == ["plain", "Cutout", "MixUp", "CutMix"]
+    assert all(float(accuracy) > 30 for _, accuracy, _ in rows)
+
+
+@pytest.mark.parametrize(
+    ("script", "kept"),
+    [
+        ("schedules_gallery.py", "schedules.png"),
+        ("augmentation_gallery.py", "augmentations.png"),
+    ],
+)
+def test_the_galleries_draw_the_pictures_of_the_readme(script, kept, tmp_path):
     picture = tmp_path / "all.png"
-    script = [sys.executable, str(EXAMPLES / "schedules_gallery.py")]
+    script = [sys.executable, str(EXAMPLES / script)]
     done = subprocess.run([*script, "--picture", picture], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     height, width, _ = matplotlib.image.imread(picture).shape
-    kept = matplotlib.image.imread(EXAMPLES / "schedules.png").shape
-    assert (height, width) == kept[:2], "examples/schedules.png is not up to date"
+    there = matplotlib.image.imread(EXAMPLES / kept).shape
+    assert (height, width) == there[:2], f"examples/{kept} is not up to date"

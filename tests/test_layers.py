@@ -41,6 +41,9 @@ IDS = [f"{type(layer).__name__}-{layer.seed}" for layer in ROWS]
 DTYPES = ["uint8", "int32", "float16", "bfloat16", "float32"]
 IMAGES = np.random.default_rng(0).integers(3, 200, (4, 8, 8, 8)).astype("float32")
 every = pytest.mark.parametrize("layer", ROWS, ids=IDS)
+KINDS = {type(layer).__name__: layer for layer in ROWS}
+one_of_each = pytest.mark.parametrize("layer", KINDS.values(), ids=KINDS)
+FLAT = IMAGES.reshape(4, -1)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -73,7 +76,7 @@ def test_augment_leaves_the_array_it_was_given(layer):
     assert np.array_equal(images, IMAGES)
 
 
-@every
+@one_of_each
 def test_a_call_and_predict_and_evaluate_see_the_images_as_they_are(layer):
     model = _model(layer)
     assert np.array_equal(_array(model(IMAGES)), IMAGES)
@@ -81,10 +84,10 @@ def test_a_call_and_predict_and_evaluate_see_the_images_as_they_are(layer):
     assert model.evaluate(IMAGES, IMAGES, verbose=0) == 0
 
 
-@every
+@one_of_each
 @pytest.mark.parametrize("jit_compile", [False, "auto"])
 def test_fit_sees_other_images_and_its_validation_does_not(layer, jit_compile):
-    model, pair = _model(layer, jit_compile), (IMAGES, 0 * IMAGES)
+    model, pair = _model(layer, jit_compile, flat=True), (IMAGES, 0 * FLAT)
     history = _fit(model, *pair, epochs=2, validation_data=pair).history
     plain = np.mean(IMAGES**2)
     assert history["val_loss"] == pytest.approx([plain] * 2, rel=1e-3)
@@ -92,7 +95,7 @@ def test_fit_sees_other_images_and_its_validation_does_not(layer, jit_compile):
     assert history["loss"][0] != history["loss"][1]
 
 
-@every
+@one_of_each
 def test_runs_compiled_by_jit(layer):
     augmented = _jitted(_fresh(layer))(ops.cast(IMAGES, "uint8"))
     assert keras.backend.standardize_dtype(augmented.dtype) == "uint8"
@@ -121,15 +124,15 @@ def test_no_seed_gives_another_stream_each_time(layer):
     assert not np.array_equal(_stream(first, 5), _stream(second, 5))
 
 
-@every
+@one_of_each
 def test_fit_moves_the_stream_on_by_one_draw_a_batch(layer):
-    model, layer = _model(_fresh(layer)), _fresh(layer)
-    _fit(model, IMAGES, IMAGES, batch_size=2)
+    model, layer = _model(_fresh(layer), flat=True), _fresh(layer)
+    _fit(model, IMAGES, FLAT, batch_size=2)
     _stream(layer, 2)
     assert np.array_equal(_stream(model.layers[0], 2), _stream(layer, 2))
 
 
-@every
+@one_of_each
 def test_inference_draws_nothing_from_the_stream(layer):
     model = _model(_fresh(layer))
     model(IMAGES)
@@ -138,16 +141,16 @@ def test_inference_draws_nothing_from_the_stream(layer):
     assert np.array_equal(_stream(model.layers[0], 2), _stream(_fresh(layer), 2))
 
 
-@every
+@one_of_each
 def test_the_stream_goes_on_after_saving_and_loading(layer, tmp_path):
-    model = _model(_fresh(layer))
-    _fit(model, IMAGES, IMAGES)
+    model = _model(_fresh(layer), flat=True)
+    _fit(model, IMAGES, FLAT)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     _assert_goes_on(again.layers[0], model.layers[0])
 
 
-@every
+@one_of_each
 def test_the_stream_goes_on_after_saving_and_loading_weights(layer, tmp_path):
     model, again = _model(_fresh(layer)), _model(_fresh(layer))
     _stream(model.layers[0], 1)
@@ -172,7 +175,7 @@ def test_knows_its_output_shape_before_it_runs(layer):
     assert _fresh(layer)(keras.Input(shape[1:])).shape == shape
 
 
-@every
+@one_of_each
 def test_brings_no_weights_to_train(layer):
     assert _model(layer).trainable_variables == []
 
@@ -476,8 +479,10 @@ def _fit(model, *data, **given):
     return model.fit(*data, verbose=0, callbacks=[LabelMixing()], **given)
 
 
-def _model(layer, jit_compile="auto"):
+def _model(layer, jit_compile="auto", flat=False):
     model = keras.Sequential([keras.Input((8, 8, 8)), layer])
+    if flat:
+        model.add(keras.layers.Flatten())
     model.compile("sgd", "mse", jit_compile=jit_compile)
     return model
 

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from keras_sched import LearningRateCurve, plot, schedules
+from keras_sched import LearningRateCurve, layers, plot, schedules
 
 matplotlib.use("Agg")
 
@@ -345,6 +345,42 @@ def test_history_refuses_another_number_of_axes_in_one_sentence():
     with pytest.raises(ValueError, match=sentence):
         plot.history(LOGS, ax=pair)
     assert not any(ax.lines for ax in pair)
+
+
+def test_augmentations_draws_what_layers_make_and_says_of_whom_it_consists():
+    images = (np.arange(4) * 20)[:, None, None, None] + np.zeros((8, 8, 1), "uint8")
+    sheet = [layers.Cutout(4, fill_value=60, border="inside"), layers.CutMix(seed=1)]
+    axes = plot.augmentations(images, sheet)
+    assert axes.shape == (3, 4)
+    shown = [np.rint(ax.images[0].get_array() * 60) for ax in axes.flat]
+    assert np.array_equal(np.reshape(shown[:4], images.shape), images)
+    for place, picture in enumerate(shown[4:8]):
+        assert np.sum(picture == 60) == (64 if place == 3 else 16)
+    for place, (ax, picture) in enumerate(zip(axes[2], shown[8:])):
+        parts = dict(part.split()[::-1] for part in ax.get_xlabel().split(" + "))
+        for name, share in parts.items():
+            counted = np.mean(picture == 20 * "ABCD".index(name))
+            assert float(share) == pytest.approx(counted, abs=0.006)
+        assert set(parts) <= {"ABCD"[place], "ABCD"[place - 1]}
+    assert [ax.get_ylabel() for ax in axes[:, 0]] == [
+        "as they are",
+        "1. Cutout",
+        "2. CutMix",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("images", "given", "sentence"),
+    [
+        (np.ones((2, 4, 4)), [layers.Cutout(2)], "`images` of plot.augmentations must"),
+        (np.ones((2, 4, 4, 2)), [layers.Cutout(2)], "`images` of plot.augmentations mus"),
+        (np.ones((27, 4, 4, 1)), [layers.Cutout(2)], "at most 26 of them"),
+        (np.ones((2, 4, 4, 1)), [], "`layers` of plot.augmentations must be at least"),
+    ],
+)
+def test_augmentations_refuses_what_it_cannot_draw(images, given, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        plot.augmentations(images, given)
 
 
 def test_history_refuses_a_history_of_nothing():
