@@ -154,6 +154,8 @@ def _run(sweep, model, data):
         model.fit(**data, verbose=0, callbacks=[sweep])
     finally:
         sweep.undo()
+    if sweep.losses:
+        sweep.report(sweep.stop_reason)
     return sweep.curve
 
 
@@ -261,9 +263,14 @@ class Sweep(keras.callbacks.Callback):
         if reason:
             self.stop_reason = reason
             self._model.stop_training = True
+        else:
+            self.report("")
+
+    def report(self, reason):
+        """Tells of the last batch, and why it was the last, or ""."""
         count = len(self.losses)
         rate = math.exp(self.first + self.growth * (count - 1))
-        self.tell(count, rate, loss, reason or "")
+        self.tell(count, rate, self.losses[-1], reason)
 
     def _reason_to_stop(self, loss):
         if not math.isfinite(loss):

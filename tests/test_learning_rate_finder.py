@@ -379,12 +379,13 @@ def test_short_data_are_gone_through_again():
     assert (len(curve.losses), curve.stop_reason) == (50, "finished")
 
 
-def test_a_generator_that_ends_is_no_divergence():
+def test_a_generator_that_ends_is_no_divergence(capsys):
     batches = ((IMAGES[:16], LABELS[:16]) for _ in range(5))
     curve = find_learning_rate(make_network(), batches, steps=50)
     assert (len(curve.losses), curve.stop_reason) == (5, "data ran out")
     assert curve.suggest() is None
     assert curve.reason == "too few points: 5 finite losses, 10 needed"
+    assert f"{curve.losses[-1]:.4g}: data ran out" in capsys.readouterr().out
 
 
 def test_stops_when_the_loss_runs_away():
