@@ -10,7 +10,12 @@ import pytest
 from keras import ops
 
 from keras_sched import find_learning_rate, layers
-from keras_sched.callbacks import LabelMixing, LearningRateFinder
+from keras_sched.callbacks import (
+    LabelMixing,
+    LearningRateFinder,
+    OneCycle,
+    PlateauScaling,
+)
 
 pytestmark = pytest.mark.every_backend
 
@@ -22,7 +27,7 @@ ONE_HOT = np.eye(CLASSES, dtype="float32")[NUMBERS]
 WEIGHTS = np.array([1.0, 0.0, 2.0, 0.5, 3.0, 0.0], "float32")
 KERNEL = CHANCE.normal(size=(COUNT, CLASSES)).astype("float32")
 MIXERS = {
-    "mixup": lambda: [layers.MixUp(1.0, seed=1)],
+    "mixup": lambda: [layers.MixUp(1.0, seed=1, name="mixup")],
     "cutmix": lambda: [layers.CutMix(seed=2)],
     "either": lambda: [layers.MixUpOrCutMix(1.0, seed=3)],
     "two in a row": lambda: [layers.MixUp(1.0, seed=4), layers.CutMix(seed=5)],
@@ -222,6 +227,36 @@ def test_a_subclassed_model_trains_as_well():
     shares = model.inner.layers[1].get_weights()[0].astype("float64")
     assert_mixed(shares)
     assert history["loss"][0] == pytest.approx(expected(shares, ONE_HOT)[0], rel=2e-6)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_goes_with_callbacks_that_drive_the_optimizer(first):
+    others = [
+        OneCycle(0.1, cycle_momentum=False),
+        PlateauScaling("loss", 0.5, 1, verbose=0),
+    ]
+    listed = [LabelMixing(), *others] if first else [*others, LabelMixing()]
+    loss, shares, _ = train(make_model(MIXERS["cutmix"]()), NUMBERS, callbacks=listed)
+    assert loss == pytest.approx(expected(shares, ONE_HOT)[0], rel=2e-6)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="Keras has one step at a time there"
+)
+def test_several_steps_at_once_mix_each_their_labels():
+    model = make_model(MIXERS["mixup"](), steps_per_execution=4)
+    model.optimizer.learning_rate = 0.0
+    given = dict(batch_size=COUNT, shuffle=False, verbose=0, callbacks=[LabelMixing()])
+    repeated = np.tile(IMAGES, (4, 1, 1, 1)), np.tile(NUMBERS, 4)
+    (found,) = model.fit(*repeated, **given).history["loss"]
+    alone = make_model(MIXERS["mixup"]())
+    alone.optimizer.learning_rate = 0.0
+    losses = []
+    for _ in range(4):
+        loss, shares, _ = train(alone, NUMBERS)
+        assert loss == pytest.approx(expected(shares, ONE_HOT)[0], rel=2e-6)
+        losses.append(loss)
+    assert found == pytest.approx(np.mean(losses), rel=2e-6)
 
 
 def test_metrics_and_validation_stay_what_they_are_without_mixing():
