@@ -153,6 +153,12 @@ def test_a_fill_value_for_each_channel_goes_into_that_channel():
     assert [set(filled[:, c].ravel()) for c in range(3)] == [{1, 9}, {2, 9}, {3, 9}]
 
 
+def test_a_fill_value_that_float32_has_not_is_exact_in_integers():
+    layer = Cutout(2, fill_value=2**24 + 1, border="inside")
+    filled = array(layer.augment(ops.zeros((3, 4, 4, 1), "int32")))
+    assert set(filled.ravel()) == {0, 2**24 + 1}
+
+
 def rectangles(layer, shape, count=4000):
     erased = array(layer.augment(np.ones((count, *shape, 1), "uint8")))[..., 0] == 0
     heights, widths = erased.any(2).sum(1), erased.any(1).sum(1)

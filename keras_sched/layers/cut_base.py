@@ -48,19 +48,14 @@ class Eraser(Cut):
 
     def _filling(self, images, shape):
         dtype = keras.backend.standardize_dtype(images.dtype)
-        values = np.array(self.fill_value)
-        if "int" in dtype:
-            limits = np.iinfo(dtype)
-            fits = np.all((values == values.round()) & (limits.min <= values))
-            fits = fits and np.all(values <= limits.max)
-            check(
-                fits,
-                self,
-                "fill_value",
-                f"an {dtype}, as the images are",
-                self.fill_value,
-            )
-        filling = ops.cast(ops.convert_to_tensor(values, "float32"), dtype)
+        values, whole = np.array(self.fill_value), "int" in dtype
+        if whole:
+            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+            fits = np.all((values == values.round()) & (low <= values) & (values <= high))
+            must = f"an {dtype}, as the images are"
+            check(fits, self, "fill_value", must, self.fill_value)
+        values = values.astype(dtype if whole else "float32")
+        filling = ops.cast(ops.convert_to_tensor(values), dtype)
         if not values.ndim:
             return filling
         last = self.data_format == "channels_last"
