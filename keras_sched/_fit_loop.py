@@ -148,6 +148,7 @@ def wrap_losses(model, wrap):
     Returns:
         Function that puts the losses back.
     """
+    heal(model)
     compiled, plain = model._compile_loss, {}
     if compiled is None:
         return lambda: None

@@ -294,6 +294,20 @@ def test_after_fit_the_losses_and_the_step_are_what_they_were():
         model.fit(IMAGES, NUMBERS, verbose=0)
 
 
+def test_a_fit_that_broke_off_leaves_the_next_one_its_mixing():
+    def stop(epoch, logs):
+        raise KeyboardInterrupt
+
+    model = make_model(MIXERS["cutmix"]())
+    breaks = keras.callbacks.LambdaCallback(on_epoch_end=stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, NUMBERS, callbacks=[LabelMixing(), breaks])
+    model.layers[-1].set_weights([KERNEL])
+    found = train(model, NUMBERS)
+    assert_mixed(found[1])
+    assert_near(found, expected(found[1], ONE_HOT))
+
+
 def test_a_loss_that_nobody_asks_for_is_refused():
     class Free(keras.Sequential):
         def compute_loss(self, *args, **kwargs):

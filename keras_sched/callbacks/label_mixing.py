@@ -30,7 +30,6 @@ class LabelMixing(keras.callbacks.Callback):
     """
 
     def on_train_begin(self, logs=None):
-        _fit_loop.heal(self.model)
         _mixing.install(self.model)
 
     def on_train_end(self, logs=None):

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 
 from keras_sched import _ops as ops
-from keras_sched._checks import check, number, one_of
+from keras_sched._chance import amount
+from keras_sched._checks import check, integer, number, one_of
 from keras_sched.layers import boxes
 from keras_sched.layers.base import Augmentation
 
@@ -33,7 +34,18 @@ class Cut(Augmentation):
 class Eraser(Cut):
     """Base of the layers that fill boxes with a value of their own."""
 
-    fill_value = mask_fill = None
+    def __init__(self, fill_value, mask_fill, probability, **kwargs):
+        super().__init__(**kwargs)
+        several = isinstance(fill_value, (tuple, list))
+        values = [
+            number(self, "fill_value", v)
+            for v in (fill_value if several else [fill_value])
+        ]
+        self.fill_value = tuple(values) if several else values[0]
+        self.mask_fill = mask_fill
+        if mask_fill is not None:
+            self.mask_fill = integer(self, "mask_fill", mask_fill)
+        self.probability = amount(self, "probability", probability, most=1.0)
 
     def transform_images(self, images, drawn):
         shape = ops.shape(images)
@@ -64,10 +76,3 @@ class Eraser(Cut):
         check(len(values) == channels, self, "fill_value", must, self.fill_value)
         each = (-1,) if last else (-1, *[1] * len(self.axes(shape)))
         return ops.reshape(filling, each)
-
-
-def filling(owner, value):
-    """Returns a fill value: a number, or a tuple of one a channel; or refuses it."""
-    if isinstance(value, (tuple, list)):
-        return tuple(number(owner, "fill_value", each) for each in value)
-    return number(owner, "fill_value", value)

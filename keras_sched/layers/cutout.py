@@ -1,10 +1,9 @@
 """Cutout, after DeVries and Taylor 2017."""
 
 from keras_sched import _ops as ops
-from keras_sched._chance import amount
 from keras_sched._checks import check, integer, one_of
 from keras_sched.layers import boxes
-from keras_sched.layers.cut_base import Eraser, filling
+from keras_sched.layers.cut_base import Eraser
 
 
 class Cutout(Eraser):
@@ -57,19 +56,15 @@ class Cutout(Eraser):
         seed=None,
         **kwargs,
     ):
-        super().__init__(data_format=data_format, seed=seed, **kwargs)
+        base = dict(data_format=data_format, seed=seed, **kwargs)
+        super().__init__(fill_value, mask_fill, probability, **base)
         several = isinstance(size, (tuple, list))
         sizes = [
             integer(self, "size", s, at_least=1) for s in (size if several else [size])
         ]
         self.size = tuple(sizes) if several else sizes[0]
-        self.fill_value = filling(self, fill_value)
         self.holes = integer(self, "holes", holes, at_least=1)
-        self.probability = amount(self, "probability", probability, most=1.0)
         self.border = one_of(self, "border", border, ("clip", "inside"))
-        self.mask_fill = (
-            None if mask_fill is None else integer(self, "mask_fill", mask_fill)
-        )
 
     def build(self, input_shape):
         super().build(input_shape)

@@ -16,8 +16,8 @@ def augment(layer, chance, images, labels, sample_weight, masks, num_classes):
     layer.build(tuple(images.shape))
     drawn = layer.draw(images, chance)
     found = [layer.transform_images(images, drawn)]
-    mixture = _mixing.Mixture()
     if layer.mixes_labels:
+        mixture = _mixing.Mixture()
         mixture.mix(layer.kept(images, drawn))
         labels, sample_weight = _mixed(
             layer, mixture.shares, images.shape[0], labels, sample_weight, num_classes
@@ -25,8 +25,7 @@ def augment(layer, chance, images, labels, sample_weight, masks, num_classes):
     if masks is not None:
         must = "left out: a blend of two masks is no mask"
         check(layer.takes_masks, layer, "masks", must, "masks")
-        masks = ops.convert_to_tensor(masks)
-        masks = layer.transform_masks(masks, drawn)
+        masks = layer.transform_masks(ops.convert_to_tensor(masks), drawn)
     found += [each for each in (labels, sample_weight, masks) if each is not None]
     return found[0] if len(found) == 1 else tuple(found)
 

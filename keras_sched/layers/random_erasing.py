@@ -3,10 +3,9 @@
 import math
 
 from keras_sched import _ops as ops
-from keras_sched._chance import amount
-from keras_sched._checks import check, integer, number
+from keras_sched._checks import check, number
 from keras_sched.layers import boxes
-from keras_sched.layers.cut_base import Eraser, filling
+from keras_sched.layers.cut_base import Eraser
 
 
 class RandomErasing(Eraser):
@@ -56,15 +55,11 @@ class RandomErasing(Eraser):
         seed=None,
         **kwargs,
     ):
-        super().__init__(data_format=data_format, seed=seed, **kwargs)
-        self.probability = amount(self, "probability", probability, most=1.0)
+        base = dict(data_format=data_format, seed=seed, **kwargs)
+        super().__init__(fill_value, mask_fill, probability, **base)
         self.area = self._pair("area", area)
         check(self.area[1] <= 1, self, "area", "at most 1", area)
         self.aspect_ratio = self._pair("aspect_ratio", aspect_ratio)
-        self.fill_value = filling(self, fill_value)
-        self.mask_fill = (
-            None if mask_fill is None else integer(self, "mask_fill", mask_fill)
-        )
 
     def draw(self, images, chance):
         shape = ops.shape(images)
