@@ -72,8 +72,10 @@ def _draw(kind, shape, key):
 def _philox(shape, key):
     import tensorflow as tf
 
-    full = dict(minval=None, maxval=None, dtype="uint32", alg="philox")
-    return tf.random.stateless_uniform(shape, key, **full)
+    counter = tf.bitcast(key * [0, 1], "uint64")  # What counts the draws is its first.
+    key = tf.bitcast(key[:1], "uint64")
+    drawn = dict(shape=shape, key=key, counter=counter, alg=1, dtype="uint32")
+    return tf.raw_ops.StatelessRandomUniformFullIntV2(**drawn)
 
 
 def _tensorflow_uniform(shape, key):

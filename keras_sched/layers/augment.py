@@ -56,7 +56,8 @@ def augment(
     must = "of images, (images, labels) or (images, labels, sample_weight)"
     check(len(parts) <= 3, owner, "dataset", must, structure)
 
-    def one(number, index, *batch):
+    def one(number, index, batch):
+        batch = batch if isinstance(structure, tuple) else (batch,)
         with ops.of_tensorflow():
             for place, layer in enumerate(layers):
                 key = _draws.apart(_draws.key((seed, place), index), number)
@@ -68,13 +69,13 @@ def augment(
                 batch = batch if isinstance(batch, tuple) else (batch,)
         return batch if isinstance(structure, tuple) else batch[0]
 
-    def one_pass(_):
+    def begin(_):
         number = tf.numpy_function(lambda: np.int64(next(passes)), [], tf.int64)
-        listed = dataset if isinstance(structure, tuple) else dataset.map(lambda x: (x,))
-        calls = num_parallel_calls or tf.data.AUTOTUNE
-        return listed.enumerate().map(lambda i, batch: one(number, i, *batch), calls)
+        return tf.data.Dataset.from_tensors(tf.ensure_shape(number, ())).repeat()
 
-    augmented = tf.data.Dataset.range(1).flat_map(one_pass)
+    numbers = tf.data.Dataset.range(1).flat_map(begin)  # One a pass, again and again.
+    numbered = tf.data.Dataset.zip(numbers, tf.data.Dataset.counter(), dataset)
+    augmented = numbered.map(one, num_parallel_calls or tf.data.AUTOTUNE)
     count = int(dataset.cardinality())
     if count >= 0:
         augmented = augmented.apply(tf.data.experimental.assert_cardinality(count))

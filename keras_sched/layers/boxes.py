@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from keras_sched import _ops as ops
 
 
@@ -16,22 +18,27 @@ def draw(chances, sides, sizes, acts, inside=False):
     """Returns boxes of these sizes at random places, clipped to the image.
 
     Args:
-        chances: float32 `(batch, boxes, axes)`, at least 0 and below 1.
+        chances: float32 `(batch, boxes, axes or more)`, at least 0 and below 1.
         sides: How long the images are on each axis: list of integers or scalar tensors.
         sizes: How long the boxes are: list of integers, or of int32 `(batch, boxes)`.
         acts: bool `(batch,)`: which images have boxes; the others have empty ones.
         inside: Whether boxes lie inside the image as a whole. Otherwise their centres do.
     """
-    first, last = [], []
-    for axis, (side, size) in enumerate(zip(sides, sizes)):
-        places = ops.cast(side - size + 1 if inside else side, "int32")
-        chance = chances[..., axis] * ops.cast(places, "float32")
-        place = ops.minimum(ops.cast(ops.floor(chance), "int32"), places - 1)
-        begin = place - (0 if inside else size // 2)
-        end = ops.where(acts[:, None], begin + size, begin)
-        first.append(ops.clip(begin, 0, side))
-        last.append(ops.clip(end, 0, side))
-    return _Boxes(ops.stack(first, -1), ops.stack(last, -1))
+    chances = chances[..., : len(sides)]
+    sides, sizes = _last_axis(sides), _last_axis(sizes)
+    places = sides - sizes + 1 if inside else sides
+    place = ops.cast(chances * ops.cast(places, "float32"), "int32")
+    begin = ops.minimum(place, places - 1) - (0 if inside else sizes // 2)
+    first = ops.maximum(begin, 0)
+    last = ops.where(acts[:, None, None], begin + sizes, first)
+    return _Boxes(first, ops.minimum(last, sides))
+
+
+def _last_axis(values):
+    """Returns integers and tensors of them side by side, as one int32 tensor."""
+    if all(isinstance(value, int) for value in values):
+        return ops.convert_to_tensor(np.array(values, "int32"))
+    return ops.stack([ops.cast(value, "int32") for value in values], -1)
 
 
 def share(boxes, sides):
