@@ -1,9 +1,10 @@
-"""Time of each augmentation layer, over `x + 1` and over the peers in Keras.
+"""Time of each augmentation layer, over `x + 1` and over its peers.
 
 Each beside its peer, by turns, on the same images: in a graph and compiled by XLA
-(TensorFlow), compiled (JAX); and on TensorFlow inside a `tf.data` pipeline. Prints the
-median of the ratios and where it lies with a confidence of 95 %; exits with 1 where all
-of that is past a budget of DESIGN. It needs `greenlet`.
+(TensorFlow), compiled (JAX); and on TensorFlow inside a `tf.data` pipeline. Peers are the
+layers of Keras, NumPy image by image as torchvision does it, and, where it is installed,
+albumentations. Prints the median of the ratios and where it lies with a confidence of
+95 %; exits with 1 where all of that is past a budget of DESIGN. It needs `greenlet`.
 
     KERAS_BACKEND=tensorflow python benchmarks/layers.py
     KERAS_BACKEND=jax python benchmarks/layers.py --batch 256 --side 224
@@ -45,6 +46,56 @@ KERAS = {
     "AdditiveGaussianNoise": keras.layers.GaussianNoise(0.1, seed=0),
     "the same, uniform": keras.layers.GaussianNoise(0.1, seed=0),
 }
+CHANCE = np.random.default_rng(0)
+
+
+def boxed(images, others, side):
+    """Returns images with a box each, centred anywhere, out of others."""
+    images, length = images.copy(), images.shape[1]
+    centres = CHANCE.integers(0, length, (len(images), 2))
+    low = np.maximum(centres - side // 2, 0)
+    high = np.minimum(centres + side // 2, length)
+    for image, other, (y, x), (bottom, right) in zip(images, others, low, high):
+        image[y:bottom, x:right] = other[y:bottom, x:right]
+    return images
+
+
+def blended(images):
+    share = CHANCE.beta(0.2, 0.2, (len(images), 1, 1, 1)).astype("float32")
+    return share * images + (1 - share) * np.roll(images, 1, 0)
+
+
+NUMPY = {
+    "Cutout": lambda images: boxed(images, np.zeros_like(images), 8),
+    "MixUp": blended,
+    "CutMix": lambda images: boxed(images, np.roll(images, 1, 0), 16),
+    "AdditiveGaussianNoise": lambda images: (
+        images + np.float32(0.1) * CHANCE.standard_normal(images.shape, "float32")
+    ),
+}
+
+
+def albumentations():
+    """Returns what albumentations has of these, if it is installed."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    try:
+        import albumentations as peer
+    except ImportError:
+        return {}
+    sides = dict(hole_height_range=(8, 8), hole_width_range=(8, 8))
+    of_one = {
+        "Cutout": peer.CoarseDropout(num_holes_range=(1, 1), **sides, fill=0, p=1),
+        "RandomErasing": peer.Erasing(scale=(0.02, 0.33), p=1),
+        "AdditiveGaussianNoise": peer.GaussNoise(std_range=(0.1, 0.1), p=1),
+    }
+
+    def over(one):
+        return lambda images: np.stack([one(image=image)["image"] for image in images])
+
+    return {name: over(one) for name, one in of_one.items()}
+
+
+HOSTS = {"NumPy": NUMPY, "albumentations": albumentations()}
 MIXED, BATCHES = ("MixUp", "CutMix"), 200
 BUDGETS = {("compiled", name, "x + 1"): 1.5 for name in ("Cutout", *MIXED)} | {
     ("graph", "Cutout", "x + 1"): 3.0,
@@ -130,6 +181,10 @@ def pairs(batch, side):
             unable = BACKEND == "tensorflow" and kind == "compiled" and name in MIXED
             if name in KERAS and not unable:
                 yield kind, name, "Keras", here, mode(kind, peer(name), tensor)
+            for host, functions in HOSTS.items():
+                if name in functions and (kind == "graph" or BACKEND == "jax"):
+                    there = functools.partial(functions[name], images)
+                    yield kind, name, host, here, there
     if BACKEND == "tensorflow":
         import tensorflow as tf
 

@@ -29,29 +29,74 @@ from sklearn.datasets import load_digits
 
 from keras_sched import callbacks, layers
 
-WAYS = {
-    "plain": list,
-    "Cutout(3)": lambda: [layers.Cutout(3)],
-    "MixUp(0.4)": lambda: [layers.MixUp(0.4)],
-    "CutMix(1.0)": lambda: [layers.CutMix(1.0)],
-}
+
+class Digits:
+    """300 of scikit-learn's digits, and a small net."""
+
+    epochs, batch, hole = 60, 30, 3
+
+    def data(self, seed, count=300):
+        """Returns images and labels to train with, and those to test on."""
+        x, y = load_digits(return_X_y=True)
+        order = np.random.default_rng(seed).permutation(len(x))
+        x, y = x[order].reshape(-1, 8, 8, 1).astype("float32") / 16, y[order]
+        return x[:count], y[:count], x[count:], y[count:]
+
+    def network(self, augmentations):
+        """Returns two convolutions and a dense layer, behind the augmentations."""
+        conv = [
+            keras.layers.Conv2D(n, 3, padding="same", activation="relu") for n in (32, 64)
+        ]
+        end = keras.layers.MaxPooling2D(), keras.layers.Flatten()
+        head = keras.layers.Dropout(0.3), keras.layers.Dense(10, "softmax")
+        parts = *augmentations, *conv, *end, *head
+        return keras.Sequential([keras.Input((8, 8, 1)), *parts])
 
 
-def data(seed, count=300):
-    """Returns images and labels to train with, and those to test on."""
-    x, y = load_digits(return_X_y=True)
-    order = np.random.default_rng(seed).permutation(len(x))
-    x, y = x[order].reshape(-1, 8, 8, 1).astype("float32") / 16, y[order]
-    return x[:count], y[:count], x[count:], y[count:]
+class Cifar10:
+    """5,000 images of CIFAR-10, from an npz file with `x_train`, `y_train` and so on."""
+
+    epochs, batch, hole = 30, 100, 12
+
+    def __init__(self, file):
+        with np.load(file) as arrays:
+            names = "x_train", "y_train", "x_test", "y_test"
+            x, y, *test = (arrays[name] for name in names)
+        test = [part[:5000] for part in test]
+        self.x, self.tested_on = (self.standard(images) for images in (x, test[0]))
+        self.y, self.answers = y.ravel(), test[1].ravel()
+
+    def standard(self, images):
+        """Returns images whose mean is 0, so that a hole holds the mean."""
+        return (images.astype("float32") - 121) / 63
+
+    def data(self, seed, count=5000):
+        """Returns images and labels to train with, and those to test on."""
+        some = np.random.default_rng(seed).permutation(len(self.x))[:count]
+        return self.x[some], self.y[some], self.tested_on, self.answers
+
+    def network(self, augmentations):
+        """Returns three convolutions with pooling, behind flips and the augmentations."""
+        parts = [keras.layers.RandomFlip("horizontal"), *augmentations]
+        for filters in (16, 48, 96):
+            parts += [
+                keras.layers.Conv2D(filters, 3, padding="same", use_bias=False),
+                keras.layers.BatchNormalization(),
+                keras.layers.ReLU(),
+                keras.layers.MaxPooling2D(),
+            ]
+        parts += keras.layers.Flatten(), keras.layers.Dense(10, "softmax")
+        return keras.Sequential([keras.Input((32, 32, 3)), *parts])
 
 
-def network(augmentations):
-    conv = [
-        keras.layers.Conv2D(n, 3, padding="same", activation="relu") for n in (32, 64)
-    ]
-    pool = keras.layers.MaxPooling2D(), keras.layers.Flatten(), keras.layers.Dropout(0.3)
-    head = keras.layers.Dense(10, "softmax")
-    return keras.Sequential([keras.Input((8, 8, 1)), *augmentations, *conv, *pool, head])
+def ways(hole):
+    """Returns names of what is put into the net, and functions that make it."""
+    return {
+        "plain": list,
+        f"Cutout({hole})": lambda: [layers.Cutout(hole)],
+        "MixUp(0.4)": lambda: [layers.MixUp(0.4)],
+        "CutMix(1.0)": lambda: [layers.CutMix(1.0)],
+    }
 
 
 def calibration_error(chances, labels, bins=15):
@@ -61,26 +106,30 @@ def calibration_error(chances, labels, bins=15):
     return sum(gaps) / len(labels)
 
 
-def result(way, seed, epochs):
+def result(task, augmentations, seed, epochs):
     """Returns the accuracy on the test images and the calibration error."""
     keras.utils.set_random_seed(seed)
-    x, y, *test = data(seed)
-    model = network(WAYS[way]())
+    x, y, *test = task.data(seed)
+    model = task.network(augmentations)
     model.compile("adam", "sparse_categorical_crossentropy")
     recipe = [callbacks.OneCycle(5e-3), callbacks.LabelMixing()]
-    model.fit(x, y, batch_size=30, epochs=epochs, callbacks=recipe, verbose=0)
+    often = dict(batch_size=task.batch, epochs=epochs or task.epochs)
+    model.fit(x, y, **often, callbacks=recipe, verbose=0)
     chances = model.predict(test[0], batch_size=500, verbose=0)
     return np.mean(chances.argmax(1) == test[1]), calibration_error(chances, test[1])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--cifar10", help="file with its images, to take instead")
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, default=3)
     given, begun = parser.parse_args(), time.perf_counter()
+    task = Cifar10(given.cifar10) if given.cifar10 else Digits()
     print("| | accuracy | calibration error |\n|---|---|---|")
-    for way in WAYS:
-        found = [result(way, seed, given.epochs) for seed in range(given.seeds)]
+    for way, make in ways(task.hole).items():
+        seeds = range(given.seeds)
+        found = [result(task, make(), seed, given.epochs) for seed in seeds]
         cells = [
             f"{m:.1%} ± {s:.1%}" for m, s in zip(np.mean(found, 0), np.std(found, 0))
         ]

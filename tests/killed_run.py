@@ -46,6 +46,8 @@ def main(folder, where):
             keras.Input((6, 6, 1)),
             keras.layers.Rescaling(1 / 255),
             layers.Cutout(2, seed=1),
+            layers.AdditiveGaussianNoise((0.0, 0.1), seed=2),
+            layers.MixUpOrCutMix(1.0, seed=3),
             keras.layers.Flatten(),
             keras.layers.Dense(8, "relu"),
             keras.layers.BatchNormalization(),
@@ -66,6 +68,7 @@ def main(folder, where):
         epochs=5,
         verbose=0,
         callbacks=[
+            callbacks.LabelMixing(),
             callbacks.OneCycle(0.2),
             callbacks.GradientNoise(0.01),
             checkpoint,

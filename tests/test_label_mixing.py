@@ -40,7 +40,8 @@ class Seen(keras.layers.Layer):
     """Keeps how much of each channel there was in each image."""
 
     def build(self, input_shape):
-        self.shares = self.add_weight((COUNT, COUNT), trainable=False)
+        shape = COUNT, COUNT  # On torch, Keras casts a copy and assigns to that.
+        self.shares = self.add_weight(shape, trainable=False, autocast=False)
 
     def call(self, images, training=False):
         if training:
@@ -257,6 +258,49 @@ def test_several_steps_at_once_mix_each_their_labels():
         assert loss == pytest.approx(expected(shares, ONE_HOT)[0], rel=2e-6)
         losses.append(loss)
     assert found == pytest.approx(np.mean(losses), rel=2e-6)
+
+
+def test_gradients_of_mixed_labels_accumulate():
+    model = make_model(MIXERS["cutmix"]())
+    cross = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(RATE, gradient_accumulation_steps=2), cross)
+    found = [train(model, NUMBERS) for _ in range(2)]
+    wanted = [expected(shares, ONE_HOT) for _, shares, _ in found]
+    assert np.any(found[0][1] != found[1][1])
+    assert not found[0][2].any()
+    mean = (wanted[0][1] + wanted[1][1]) / 2
+    assert_near(found[1], (wanted[1][0], mean))
+
+
+@pytest.mark.parametrize(
+    ("policy", "off"), [("mixed_float16", 2e-3), ("mixed_bfloat16", 2e-2)]
+)
+@every_mixer
+def test_labels_are_mixed_in_full_precision_in_a_model_of_half(mixers, policy, off):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        loss, shares, _ = train(make_model(mixers()), NUMBERS)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert not np.allclose(shares, np.eye(COUNT))
+    assert loss == pytest.approx(expected(shares, ONE_HOT)[0], rel=off)
+
+
+@every_mixer
+def test_a_saved_model_infers_without_mixing_and_mixes_on(mixers, tmp_path):
+    model = make_model(mixers(), loss="mse")
+    train(model, ONE_HOT)
+    model.save(tmp_path / "model.keras")
+    custom = {"Seen": Seen}
+    loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects=custom)
+    plain = IMAGES.mean((1, 2)) @ model.layers[-1].get_weights()[0]
+    for predicted in (loaded.predict(IMAGES, verbose=0), loaded(IMAGES)):
+        assert ops.convert_to_numpy(predicted) == pytest.approx(plain, abs=1e-6)
+    straight, again = train(model, ONE_HOT), train(loaded, ONE_HOT)
+    assert_mixed(again[1])
+    for one, other in zip(straight, again, strict=True):
+        assert np.array_equal(one, other)
 
 
 def test_metrics_and_validation_stay_what_they_are_without_mixing():

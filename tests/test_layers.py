@@ -227,6 +227,31 @@ def test_what_is_no_batch_of_images_is_refused(layer, images):
         layer.augment(images)
 
 
+@every
+@pytest.mark.parametrize("training", [False, True])
+def test_a_model_refuses_what_is_no_batch_of_images(layer, training):
+    pair = {"images": IMAGES, "labels": np.zeros(len(IMAGES))}
+    inputs = {name: keras.Input(array.shape[1:]) for name, array in pair.items()}
+    for one in (pair, [IMAGES, IMAGES], inputs, list(inputs.values())):
+        with pytest.raises(ValueError, match="labels, weights and masks given to fit"):
+            _fresh(layer)(one, training=training)
+    built = _fresh(layer)
+    built(IMAGES)
+    with pytest.raises(ValueError, match="labels, weights and masks given to fit"):
+        built(pair, training=training)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="none elsewhere")
+@every
+def test_ragged_images_are_refused(layer):
+    import tensorflow as tf
+
+    ragged = tf.RaggedTensor.from_tensor(tf.constant(IMAGES), ragged_rank=2)
+    for use in (layer.augment, layer):
+        with pytest.raises(ValueError, match="ragged ones padded before"):
+            use(ragged)
+
+
 SIZE = "`size` of Cutout must be "
 PROBABILITY = "`probability` of Cutout must be "
 REFUSED = [

@@ -2,8 +2,9 @@
 
 MirroredStrategy with two logical CPUs on TensorFlow, DataParallel with two of the host's
 devices on JAX. Prints how many there are, the largest difference of a weight, that of a
-loss the finder saw, by how much the finder changed any array, and what part of the noise
-of a layer the devices have in common.
+loss the finder saw, by how much the finder changed any array, what part of the noise of a
+layer the devices have in common, by how much labels differ from their mixed images, and
+how much of an image was its largest part.
 """
 
 import contextlib
@@ -42,7 +43,7 @@ def main():
     scope, count = two_devices()
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
     with scope:
-        found = [drive(data), *find(data), draw_alike()]
+        found = [drive(data), *find(data), draw_alike(), *mix()]
     print(count, "devices", *found)
 
 
@@ -57,6 +58,28 @@ def draw_alike():
         both = strategy.run(lambda: noise(tf.constant(zeros), training=True))
         drawn = [as_numpy(one) for one in strategy.experimental_local_results(both)]
     return np.mean(drawn[0] == drawn[1])
+
+
+def mix():
+    """Returns how far labels are from their images, and the mean largest share of one.
+
+    Each image has a channel of its own, and its label is what the net makes of that.
+    """
+    images = np.ones((8, 6, 6, 1), "float32") * np.eye(8, dtype="float32")[:, None, None]
+    labels = np.arange(1.0, 9, dtype="float32")
+    inputs = keras.Input(images.shape[1:])
+    mixed = layers.MixUpOrCutMix(1.0, seed=1)(inputs)
+    shares = keras.layers.GlobalAveragePooling2D()(mixed)
+    head = keras.layers.Dense(1, use_bias=False, name="label")
+    largest = keras.layers.GlobalMaxPooling1D(name="largest")
+    column = keras.layers.Reshape((8, 1))(shares)
+    model = keras.Model(inputs, {"label": head(shares), "largest": largest(column)})
+    head.kernel.assign(labels[:, None])
+    model.compile(keras.optimizers.SGD(0.0), {"label": "mae", "largest": "mae"})
+    targets = {"label": labels, "largest": np.zeros(8, "float32")}
+    data = tf.data.Dataset.from_tensors((images, targets)).repeat(4)
+    logs = model.fit(data, callbacks=[callbacks.LabelMixing()], verbose=0).history
+    return logs["label_loss"][0], logs["largest_loss"][0]
 
 
 def drive(data):

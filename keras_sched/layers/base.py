@@ -10,6 +10,11 @@ from keras_sched._chance import Chance
 from keras_sched._checks import check, integer
 from keras_sched.layers.pairs import augment
 
+_DENSE = (
+    "one dense array: ragged ones padded before; labels, weights and masks given to fit, "
+    "or to augment by their names; no boxes"
+)
+
 
 class Augmentation(keras.layers.Layer, abc.ABC):
     """Base of all augmentations: `draw` holds the chance, the rest is exact.
@@ -33,13 +38,26 @@ class Augmentation(keras.layers.Layer, abc.ABC):
         self.generator = keras.random.SeedGenerator(self.seed)
 
     def build(self, input_shape):
-        shape, ranks = tuple(input_shape), self.ranks
-        if ranks:
-            must = f"of rank {' or '.join(map(str, ranks))}, the batch first"
-            check(len(shape) in ranks, self, "input", must, shape)
-        check(len(shape) > 1, self, "input", "of rank 2 or more, the batch first", shape)
+        several = any(isinstance(side, (str, tuple, list)) for side in input_shape)
+        check(not several, self, "images", _DENSE, f"{len(input_shape)} of them")
+        self._check_rank(tuple(input_shape))
+
+    def check_images(self, images):
+        """Refuses what is no dense batch of images of a rank that the layer takes."""
+        kind, shaped = type(images).__name__, hasattr(images, "shape")
+        dense = shaped and kind not in ("RaggedTensor", "SparseTensor")
+        check(dense, self, "images", _DENSE, kind)
+        self._check_rank(tuple(images.shape))
+        text = "str" in str(images.dtype) or str(images.dtype).startswith("<U")
+        check(not text, self, "images", "numbers", images.dtype)
+
+    def _check_rank(self, shape):
+        ranks = self.ranks or range(2, 99)
+        must = f"of rank {' or '.join(map(str, self.ranks or ['2 or more']))}"
+        check(len(shape) in ranks, self, "input", f"{must}, the batch first", shape)
 
     def call(self, images, training=False):
+        self.check_images(images)
         if not training:
             return images
         drawn = self.draw(images, Chance.in_model(self))
@@ -96,6 +114,7 @@ class Augmentation(keras.layers.Layer, abc.ABC):
         return input_shape
 
     def compute_output_spec(self, images, training=False):
+        self.check_images(images)
         return keras.KerasTensor(images.shape, images.dtype)
 
     def get_config(self):

@@ -9,9 +9,9 @@ from keras_sched._checks import check
 
 def augment(layer, chance, images, labels, sample_weight, masks, num_classes):
     """Returns what was given, augmented by a layer; see `Augmentation.augment`."""
-    dense = not isinstance(images, dict) and type(images).__name__ != "RaggedTensor"
-    must = "one dense array; give labels, weights and masks by their arguments"
-    check(dense, layer, "images", f"{must}, and no boxes", type(images).__name__)
+    if isinstance(images, list):
+        images = ops.convert_to_tensor(images)
+    layer.check_images(images)
     images = ops.convert_to_tensor(images)
     layer.build(tuple(images.shape))
     drawn = layer.draw(images, chance)
