@@ -17,7 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from step_overhead import BATCH, STEPS, X, Y, compiled, dense, fitting, interval, measure
+from step_overhead import BATCH, STEPS, X, Y, compiled, dense, fitting, measure
+from timing import interval
 
 from keras_sched import find_learning_rate
 from keras_sched.callbacks import LearningRateFinder

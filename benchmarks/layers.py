@@ -15,13 +15,12 @@ import functools
 import math
 import os
 import sys
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from step_overhead import interval
+from timing import compare, interval
 
 from keras_sched import layers
 
@@ -155,18 +154,6 @@ def pipeline(data):
             pass
 
     return go
-
-
-def compare(one, other, rounds):
-    """Returns the ratios of the times of two functions, called by turns."""
-    one(), other()
-    times = np.empty((rounds, 2))
-    for row in times:
-        for place, function in enumerate((one, other)):
-            begun = time.perf_counter()
-            function()
-            row[place] = time.perf_counter() - begun
-    return times[:, 0] / times[:, 1], np.median(times, axis=0)
 
 
 def pairs(batch, side):

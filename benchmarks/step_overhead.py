@@ -27,6 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import greenlet
 import keras
 import numpy as np
+from timing import interval
 
 from keras_sched import callbacks, schedules
 
@@ -213,14 +214,6 @@ def main():
         if low > max([BUDGET, *(BUDGETS[part] for part in BUDGETS if part in name)]):
             past.append(name)
     sys.exit(f"past the budget: {', '.join(past)}" if past else 0)
-
-
-def interval(ratios):
-    """Returns the median, and around it where it lies with a confidence of 95 %."""
-    ordered, count = np.sort(ratios), len(ratios)
-    chance = np.cumsum([math.comb(count, k) for k in range(count)]) / 2.0**count
-    below = max(int(np.searchsorted(chance, 0.025)) - 1, 0)
-    return ordered[below], np.median(ordered), ordered[count - 1 - below]
 
 
 if __name__ == "__main__":

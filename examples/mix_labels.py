@@ -1,8 +1,9 @@
-"""Cutout, MixUp and CutMix against nothing, on handwritten digits: accuracy, calibration.
+"""Cutout, MixUp and CutMix against nothing: accuracy and calibration.
 
 A small convolutional net learns from 300 of scikit-learn's digits and is tested on the
-other 1,497, three times from other seeds. The calibration error says by how much the net
-is surer of itself than it is right, or less sure (Guo et al., 2017; 15 bins).
+other 1,497, three times from other seeds; or from 5,000 images of CIFAR-10, and is tested
+on 5,000 others. The calibration error says by how much the net is surer of itself than
+it is right, or less sure (Guo et al., 2017; 15 bins).
 
 Two cores, TensorFlow, 209 s:
 
@@ -13,8 +14,18 @@ Two cores, TensorFlow, 209 s:
 | MixUp(0.4) | 97.0% ± 0.2% | 7.3% ± 0.1% |
 | CutMix(1.0) | 96.8% ± 0.3% | 12.5% ± 0.8% |
 
-So digits of 8 x 8 pixels, whose every stroke counts, gain nothing; and a net that has
-learned mixed labels is less sure than it is right.
+With `--cifar10 FILE`, an npz with `x_train`, `y_train`, `x_test` and `y_test`, 1,965 s:
+
+| | accuracy | calibration error |
+|---|---|---|
+| plain | 67.2% ± 0.7% | 14.2% ± 0.6% |
+| Cutout(12) | 68.6% ± 0.4% | 9.4% ± 0.5% |
+| MixUp(0.4) | 67.0% ± 1.0% | 1.8% ± 0.3% |
+| CutMix(1.0) | 67.2% ± 0.2% | 8.7% ± 0.3% |
+
+So digits of 8 x 8 pixels, whose every stroke counts, gain nothing, and nets that have
+learned mixed labels are less sure there than they are right. On CIFAR-10 holes help, and
+mixing mends how sure the net is.
 """
 
 import argparse

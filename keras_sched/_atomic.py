@@ -41,6 +41,12 @@ def write_text(path, text):
         temporary.write_text(text, encoding="utf-8")
 
 
+def rename(path, target):
+    """Puts a file that is whole and on the disk under the name `target`."""
+    os.replace(path, target)
+    _flush(pathlib.Path(target).parent)
+
+
 def remove(path):
     """Removes a file, if it is there, for good."""
     path = pathlib.Path(path)

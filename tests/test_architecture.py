@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "layers": FOUNDATION | {"_chance", "_mixing"},
     "tfrecord": FOUNDATION,
     "plot": {"_atomic", "_checks", "schedules"},
-    "__main__": {"plot", "schedules"},
+    "__main__": {"plot", "schedules", "tfrecord"},
     "learning_rate_finder": FOUNDATION
     | {"_fit_loop", "_mixing", "hyperparameters", "plot"},
     "callbacks": FOUNDATION

@@ -1,12 +1,15 @@
 """The command as a user runs it: what it prints, leaves on the disk and returns."""
 
+import json
 import pathlib
 import subprocess
 import sys
 
 import matplotlib
+import numpy as np
 import pytest
 
+from keras_sched import tfrecord
 from keras_sched.__main__ import main
 
 matplotlib.use("Agg")
@@ -40,6 +43,8 @@ MISTAKES = [
     (["plot", "OneCycle(-1, 9)", "x.png"], "`max_learning_rate` of OneCycle must be ab"),
     (["plot", ONE, "x.doc"], "`path` of plot.save must be a file ending in"),
     (["plot", ONE, "x.png", "--steps", "0"], "must be an integer of at least 1"),
+    (["verify", "none"], "`directory` of verify must be a folder"),
+    (["repair", "."], "`directory` of repair must be a folder that convert wrote"),
 ]
 
 
@@ -63,6 +68,63 @@ def test_a_command_that_is_none_shows_the_usage(arguments, capsys):
         main(arguments)
     assert stopped.value.code == 2
     assert capsys.readouterr().err.startswith("usage: keras-sched")
+
+
+def damaged(folder):
+    """Returns the file of which the last of five records lacks a byte."""
+    split = tfrecord.convert({"x": np.arange(5)}, folder, name="d")
+    path = folder / split.shards[0].file
+    path.write_bytes(path.read_bytes()[:-1])
+    return path
+
+
+def test_verify_and_repair_say_what_is_damaged_and_mend_it(tmp_path):
+    path, line = (
+        damaged(tmp_path),
+        "record 4, byte 156: a record of 39 bytes, of which 38",
+    )
+    done = run("verify", tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.splitlines() == [
+        f"{path.name}, {line} are there",
+        "4 sound records, 194 bytes in 1 file: 1 damage",
+    ]
+    planned = f"{path.name}: 4 records kept, 1 lost\n"
+    dry = "nothing has been changed yet: this was a dry run\n"
+    done = run("repair", tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, planned + dry, "")
+    assert path.stat().st_size == 194
+    done = run("repair", tmp_path, "--apply")
+    assert (done.returncode, done.stdout, done.stderr) == (0, planned, "")
+    done = run("verify", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "4 sound records, 156 bytes in 1 file: nothing is damaged\n"
+
+
+def test_verify_and_repair_speak_json(tmp_path, capsys):
+    path = damaged(tmp_path)
+    assert main(["verify", str(tmp_path), "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["records"], said["files"], said["bytes"]) == (4, 1, 194)
+    (damage,) = said["damages"]
+    assert (damage["file"], damage["record"], damage["offset"]) == (path.name, 4, 156)
+    assert main(["repair", str(tmp_path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["mended"] == [{"file": path.name, "records": 5, "kept": 4}]
+    assert said["done"] is False
+
+
+def test_verify_loads_neither_keras_nor_tensorflow(tmp_path):
+    damaged(tmp_path)
+    code = (
+        "import sys, runpy; sys.argv = ['keras-sched', 'verify', sys.argv[1]]\n"
+        "try: runpy.run_module('keras_sched', run_name='__main__', alter_sys=True)\n"
+        "finally: print('loaded', {'keras', 'tensorflow'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "4 sound records" in done.stdout
+    assert "loaded set()" in done.stdout
 
 
 def test_a_folder_that_is_not_there_is_an_error_of_its_own(tmp_path, capsys):

@@ -3,5 +3,18 @@
 from keras_sched.tfrecord.convert import convert
 from keras_sched.tfrecord.metadata import Shard, Split
 from keras_sched.tfrecord.reader import load
+from keras_sched.tfrecord.repair import Mended, Repair, repair
+from keras_sched.tfrecord.verify import Damage, Verification, verify
 
-__all__ = ["Shard", "Split", "convert", "load"]
+__all__ = [
+    "Damage",
+    "Mended",
+    "Repair",
+    "Shard",
+    "Split",
+    "Verification",
+    "convert",
+    "load",
+    "repair",
+    "verify",
+]

@@ -7,7 +7,7 @@ import re
 from keras_sched import _atomic
 from keras_sched._checks import check, integer
 from keras_sched.tfrecord import metadata, schema, sources
-from keras_sched.tfrecord.records import Layout
+from keras_sched.tfrecord.layout import Layout
 from keras_sched.tfrecord.writer import write_shard
 
 _SHARD_BYTES = 128 * 2**20

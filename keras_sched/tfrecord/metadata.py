@@ -62,10 +62,27 @@ class Metadata:
     supervised: tuple | None
     splits: dict
 
+    @property
+    def shards(self):
+        return [shard for split in self.splits.values() for shard in split.shards]
+
+    def with_shards(self, new):
+        """Returns the same with other shards, given by their files' names."""
+        splits = {
+            name: Split(name, tuple(new.get(shard.file, shard) for shard in split.shards))
+            for name, split in self.splits.items()
+        }
+        return dataclasses.replace(self, splits=splits)
+
+    def texts(self):
+        """Returns the contents of TFDS's files by name."""
+        features = schema.features_json(self.fields)
+        return {"features.json": features, "dataset_info.json": _text(self._info())}
+
     def save(self, directory):
         """Writes the three files, ours last."""
-        _atomic.write_text(directory / "features.json", schema.features_json(self.fields))
-        _atomic.write_text(directory / "dataset_info.json", _text(self._dataset_info()))
+        for file, text in self.texts().items():
+            _atomic.write_text(directory / file, text)
         self.claim(directory)
 
     def claim(self, directory):
@@ -74,7 +91,7 @@ class Metadata:
         content["splits"] = [dataclasses.asdict(split) for split in self.splits.values()]
         _atomic.write_text(directory / _FILE, _text({"keras_sched": content}))
 
-    def _dataset_info(self):
+    def _info(self):
         info = {
             "name": self.name,
             "version": "1.0.0",

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_sched._checks import check, integer
 from keras_sched.tfrecord import metadata
-from keras_sched.tfrecord.records import Layout
+from keras_sched.tfrecord.layout import Layout
 
 _UNBATCHED_READ = 256
 

@@ -1,150 +1,133 @@
-"""Records of one length: a TFRecord file whose bytes are a NumPy array.
+"""TFRecord files, read as the frames they are: each record, or what is wrong with it.
 
-A TFRecord is `<u64 length><u32 crc of the length><payload><u32 crc of the payload>`, and
-the payload a `tf.train.Example`. Where all fields have one shape, the only thing that
-would make lengths differ is the variable-length integers. They may be padded with zero
-groups and stay legal, so integers are written ten bytes wide; then all records of a file
-differ in their data alone, at the same places, and a file is an array of structures.
+A record is `<u64 length><u32 checksum of it><payload><u32 checksum of the payload>`, and
+a file has nothing else: no head, no end, no count. So a file cut between two records
+looks whole; whoever knows how many there were has to count.
 """
 
-import functools
 import struct
+from array import array
+from typing import NamedTuple
 
 import google_crc32c
 import numpy as np
 
-_HEADER, _FOOTER = 12, 4
-_VARINT = 10
+HEADER, FOOTER = 12, 4
+_HEAD, _FOOT = struct.Struct("<QI"), struct.Struct("<I")
+_WINDOW = 2**20
+_OTHER_KINDS = {
+    b"\x1f\x8b": "is compressed by gzip: records are read as they are, so unpack it",
+    b"PK\x03\x04": "is a zip archive, no TFRecord file",
+}
 
 
-class Layout:
-    """Where each field of a record stands, and the bytes that all records share.
+class Flaw(NamedTuple):
+    """One thing that is wrong with a file.
 
-    Args:
-        fields: Tuple of `schema.Field`, in order of name.
+    Attributes:
+        record: How many records lie before it.
+        offset: At which byte it begins.
+        what: What is wrong there.
     """
 
-    def __init__(self, fields):
-        self.fields = fields
-        payload, self.offsets = _example(fields)
-        length = struct.pack("<Q", len(payload))
-        header = length + struct.pack("<I", masked(google_crc32c.value(length)))
-        template = header + payload + bytes(_FOOTER)
-        self.template = np.frombuffer(template, "uint8")
-        self.stride = len(template)
+    record: int
+    offset: int
+    what: str
 
-    @functools.cached_property
-    def dtype(self):
-        """The structured dtype of one record as it stands in the file."""
-        formats = [_stored(field) for field in self.fields]
-        names = [str(index) for index in range(len(self.fields))]
-        return np.dtype(
-            {
-                "names": [*names, "header", "payload", "crc"],
-                "formats": [*formats, f"V{_HEADER}", f"V{self.stride - 16}", "<u4"],
-                "offsets": [*self.offsets, 0, _HEADER, self.stride - _FOOTER],
-                "itemsize": self.stride,
-            }
-        )
 
-    def encode(self, arrays):
-        """Returns the records of a dict of arrays, framed: `(n, stride)`, uint8."""
-        count = len(next(iter(arrays.values())))
-        block = np.tile(self.template, (count, 1))
-        records = block.view(self.dtype)[:, 0]
-        for index, field in enumerate(self.fields):
-            array = arrays[field.name]
-            stored = to_varints(array) if field.is_integer else array
-            records[str(index)] = stored.reshape(records[str(index)].shape)
-        records["crc"] = self.checksums(block)
-        return block
-
-    def checksums(self, block):
-        """Returns the checksum that each record of a block should carry."""
-        payloads = block[:, _HEADER:-_FOOTER]
-        values = [google_crc32c.value(payload) for payload in payloads]
-        return masked(np.array(values, "uint32"))
-
-    def decode(self, records, index):
-        """Returns field number `index` of structured records, as it was given."""
-        field = self.fields[index]
-        stored = records[str(index)]
-        if field.is_integer:
-            return from_varints(stored, field.dtype)
-        return np.ascontiguousarray(stored)
-
-    def damage(self, block):
-        """Returns what is wrong with each record of a block: "" where nothing is."""
-        shared = self._shared
-        framed = (block[:, shared] == self.template[shared]).all(axis=1)
-        sound = block.view(self.dtype)[:, 0]["crc"] == self.checksums(block)
-        found = np.where(sound, "", "the payload does not match its checksum")
-        return np.where(framed, found, "the framing is not what the fields call for")
-
-    @functools.cached_property
-    def _shared(self):
-        """Which bytes of a record are the same in all."""
-        own = np.zeros(self.stride, bool)
-        own[-_FOOTER:] = True
-        for field, offset in zip(self.fields, self.offsets):
-            own[offset : offset + (_VARINT if field.is_integer else field.nbytes)] = True
-        return ~own
+def header(length):
+    """Returns the first 12 bytes of a record."""
+    packed = length.to_bytes(8, "little")
+    return packed + _FOOT.pack(masked(google_crc32c.value(packed)))
 
 
 def masked(crc):
     """Returns a crc32c, or an array of them, as TFRecord stores it."""
-    crc = np.asarray(crc, "uint32")
-    rotated = (crc >> np.uint32(15)) | (crc << np.uint32(17))
-    with np.errstate(over="ignore"):
-        result = rotated + np.uint32(0xA282EAD8)
-    return result if result.ndim else int(result)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def to_varints(values):
-    """Returns integers as varints of ten bytes each: `(n, 10)`, uint8."""
-    words = values.astype("int64").view("uint64")[:, None]
-    groups = (words >> np.arange(0, 70, 7, dtype="uint64").clip(max=63)) & np.uint64(0x7F)
-    groups = groups.astype("uint8")
-    groups[:, :-1] |= 0x80
-    return groups
+def scan(content):
+    """Returns where the sound records of a file begin, where they end, and its flaws.
+
+    After a record whose length cannot be trusted it goes on at the next sound one.
+
+    Args:
+        content: All bytes of the file; anything with the buffer protocol.
+    """
+    view, begins, ends, flaws = np.frombuffer(content, "u1"), array("Q"), array("Q"), []
+    at, size, known = 0, len(view), {}
+    while at < size:
+        what, end = _read(view, at, size, known)
+        if what is None:
+            begins.append(at)
+            ends.append(end)
+        else:
+            end = end or _next_sound(view, at + 1, known)
+            if end == size and not view[at:].any():
+                what = f"{size - at} bytes of zeros up to the end of the file"
+            flaws.append(Flaw(len(begins) + len(flaws), at, what))
+        at = end
+    if not begins and flaws and (kind := _other_kind(view[:64].tobytes())):
+        flaws = [Flaw(0, 0, kind)]
+    begins, ends = (np.array(places, "int64") for places in (begins, ends))
+    return begins, ends, flaws
 
 
-def from_varints(groups, dtype):
-    """Returns the integers that `to_varints` was given."""
-    shifts = np.arange(0, 70, 7, dtype="uint64")
-    words = (groups & 0x7F).astype("uint64") << shifts
-    return np.bitwise_or.reduce(words, axis=-1).view("int64").astype(dtype)
+def _read(view, at, size, known):
+    """Returns what is wrong with the record there, if anything is, and where it ends.
+
+    Args:
+        view: All bytes of the file, so many in number.
+        at: Where the record begins.
+        size: How many bytes there are.
+        known: Checksums of the lengths met so far; filled on the way.
+    """
+    if size - at < HEADER:
+        return f"a header cut off after {size - at} of its {HEADER} bytes", size
+    length, crc = _HEAD.unpack_from(view, at)
+    if crc != (known.get(length) or _learn(known, length)):
+        return "the length does not match its checksum", None
+    end = at + HEADER + length + FOOTER
+    if end > size:
+        return f"a record of {end - at} bytes, of which {size - at} are there", None
+    (crc,) = _FOOT.unpack_from(view, end - FOOTER)
+    if crc != masked(google_crc32c.value(view[at + HEADER : end - FOOTER])):
+        return "the payload does not match its checksum", end
+    return None, end
 
 
-def _stored(field):
-    if field.is_integer:
-        return ("u1", (_VARINT,))
-    return (np.dtype(field.dtype), field.shape)
+def _learn(known, length):
+    known[length] = masked(google_crc32c.value(length.to_bytes(8, "little")))
+    return known[length]
 
 
-def _example(fields):
-    """Returns an Example with zeros for data, and where the data of each field go."""
-    entries, places = b"", []
-    for field in fields:
-        size = _VARINT if field.is_integer else field.nbytes
-        values = _message(1, bytes(size))
-        feature = _message(3 if field.is_integer else 1, values)
-        entry = _message(1, _message(1, field.name.encode()) + _message(2, feature))
-        entries += entry
-        places.append(len(entries) - size)
-    payload = _message(1, entries)
-    start = _HEADER + len(payload) - len(entries)
-    return payload, [start + place for place in places]
+def _next_sound(view, at, known):
+    """Returns where the next record begins that is sound as a whole, or the size."""
+    size = len(view)
+    stop = size - HEADER - FOOTER + 1
+    for first in range(at, stop, _WINDOW):
+        for place in _heads(view, first, min(_WINDOW, stop - first)):
+            if _read(view, place, size, known)[0] is None:
+                return place
+    return size
 
 
-def _message(number, content):
-    """Returns one length-delimited field of a protocol buffer."""
-    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+def _heads(view, first, count):
+    """Returns where, of so many bytes from the first on, a length has its checksum."""
+    spread = dict(shape=(count,), buffer=view, strides=(1,))
+    lengths = np.ndarray(dtype="<u8", offset=first, **spread)
+    crcs = np.ndarray(dtype="<u4", offset=first + 8, **spread)
+    likely = (lengths <= len(view)) & ((lengths > 0) | (crcs == _learn({}, 0)))
+    (likely,) = np.nonzero(likely)  # Few, in a desert of zeros too.
+    found, which = np.unique(lengths[likely], return_inverse=True)
+    right = np.array([_learn({}, int(length)) for length in found], "uint32")
+    return first + likely[crcs[likely] == right[which]]
 
 
-def _varint(value):
-    groups = []
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*groups, value])
+def _other_kind(begin):
+    """Returns what a file of another kind is, or `None`."""
+    for magic, kind in _OTHER_KINDS.items():
+        if begin.startswith(magic):
+            return kind
+    text = begin.isascii() and all(chr(b).isprintable() or b in b"\t\r\n" for b in begin)
+    return "is text, no TFRecord file" if text else None

@@ -1,0 +1,230 @@
+"""Records written, read and verified, beside what one would write by hand, and TFDS.
+
+20,000 images of 32 x 32 x 3 and their labels, and a table of 20 columns. Each beside its
+peer, by turns, every byte of ours flushed to the disk. Prints the median of how many
+times as fast ours is and where that lies with a confidence of 95 %; exits with 1 where
+all of it is short of a budget of DESIGN.
+
+    python benchmarks/records.py
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from timing import compare, interval
+
+from keras_sched import tfrecord
+
+COUNT, ROWS, COLUMNS, BATCH = 20_000, 100_000, 20, 256
+CHANCE = np.random.default_rng(0)
+NAMES = [f"column_{number:02d}" for number in range(COLUMNS)]
+BUDGETS = {
+    ("write", "a naive writer"): 3,
+    ("write", "TFDS, Tensor of bytes"): 12,
+    ("read", "PNG, parsed one by one"): 8,
+    ("read a table", "20 features, parsed one by one"): 30,
+    ("verify", "TensorFlow's reader"): 1,
+}
+
+
+def images():
+    """Returns images that compress as photographs do, more or less, and labels."""
+    coarse = CHANCE.integers(0, 255, (COUNT, 8, 8, 3))
+    fine = CHANCE.integers(0, 12, (COUNT, 32, 32, 3))
+    pixels = coarse.repeat(4, 1).repeat(4, 2) * 0.95 + fine
+    return pixels.astype("uint8"), CHANCE.integers(0, 10, COUNT)
+
+
+def feature(**kind):
+    return tf.train.Feature(**kind)
+
+
+def a_bytes(value):
+    return feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def an_integer(value):
+    return feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+def a_float(value):
+    return feature(float_list=tf.train.FloatList(value=[value]))
+
+
+def write_naively(path, rows):
+    """Writes dicts of features as everybody's first converter does."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for row in rows:
+            example = tf.train.Example(features=tf.train.Features(feature=row))
+            writer.write(example.SerializeToString())
+
+
+def raw(x, y):
+    for image, label in zip(x, y):
+        yield {"image": a_bytes(image.tobytes()), "label": an_integer(int(label))}
+
+
+def png(x, y):
+    for image, label in zip(x, y):
+        encoded = tf.io.encode_png(image).numpy()
+        yield {"image": a_bytes(encoded), "label": an_integer(int(label))}
+
+
+def table(rows):
+    for row in rows.tolist():
+        yield {name: a_float(value) for name, value in zip(NAMES, row)}
+
+
+def write_by_tfds(folder, x, y):
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Tensor(
+                shape=(32, 32, 3), dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
+            ),
+            "label": np.int64,
+        }
+    )
+    rows = ({"image": image, "label": label} for image, label in zip(x, y))
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="peer",
+        version="1.0.0",
+        data_dir=folder,
+        features=features,
+        split_datasets={
+            "train": tf.data.Dataset.from_generator(
+                lambda: rows,
+                output_signature={
+                    "image": tf.TensorSpec((32, 32, 3), tf.uint8),
+                    "label": tf.TensorSpec((), tf.int64),
+                },
+            )
+        },
+        disable_shuffling=True,
+    )
+
+
+def parsed(path, spec, then):
+    data = tf.data.TFRecordDataset(str(path))
+    return data.map(lambda record: then(tf.io.parse_single_example(record, spec)))
+
+
+def image_spec():
+    return {
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([], tf.int64),
+    }
+
+
+def png_reader(path):
+    def decode(row):
+        return tf.io.decode_png(row["image"], 3), row["label"]
+
+    return parsed(path, image_spec(), decode).batch(BATCH)
+
+
+def table_reader(path):
+    spec = {name: tf.io.FixedLenFeature([], tf.float32) for name in NAMES}
+    return parsed(path, spec, lambda row: [row[name] for name in NAMES]).batch(BATCH)
+
+
+def through(dataset):
+    """Returns a function that goes through all batches, and says how many."""
+    return lambda: sum(1 for _ in dataset)
+
+
+def fitted(dataset, many):
+    """Returns a function that trains a small model on so many of the batches."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((32, 32, 3)), layers.AveragePooling2D(8), layers.Flatten()]
+    )
+    model.add(layers.Dense(10))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss)
+    return lambda: model.fit(dataset.take(many), verbose=0, shuffle=False)
+
+
+def pairs(folder):
+    """Yields what is done, beside what, how many records, and both functions."""
+    x, y = images()
+    rows = CHANCE.normal(size=(ROWS, COLUMNS)).astype("float32")
+
+    def ours():
+        tfrecord.convert((x, y), folder / "ours", overwrite=True)
+
+    yield (
+        "write",
+        "a naive writer",
+        COUNT,
+        ours,
+        lambda: write_naively(folder / "naive.tfrecord", raw(x, y)),
+    )
+    yield (
+        "write",
+        "TFDS, Tensor of bytes",
+        COUNT,
+        ours,
+        lambda: (
+            shutil.rmtree(folder / "tfds", ignore_errors=True),
+            write_by_tfds(folder / "tfds", x, y),
+        ),
+    )
+    ours()
+    write_naively(folder / "png.tfrecord", png(x, y))
+    data = tfrecord.load(folder / "ours", batch_size=BATCH, shuffle=True, seed=0)
+    peer = png_reader(folder / "png.tfrecord")
+    yield "read", "PNG, parsed one by one", COUNT, through(data), through(peer)
+    many = len(data)
+    yield "fit", "PNG, parsed one by one", COUNT, fitted(data, many), fitted(peer, many)
+    tfrecord.convert({"columns": rows}, folder / "table")
+    write_naively(folder / "table.tfrecord", table(rows))
+    data = tfrecord.load(folder / "table", batch_size=BATCH, shuffle=True, seed=0)
+    peer = table_reader(folder / "table.tfrecord")
+    other = "20 features, parsed one by one"
+    yield "read a table", other, ROWS, through(data), through(peer)
+    (file,) = (folder / "ours").glob("*.tfrecord*")
+    reader = tf.data.TFRecordDataset(str(file), buffer_size=2**23).batch(1024)
+    yield (
+        "verify",
+        "TensorFlow's reader",
+        COUNT,
+        lambda: tfrecord.verify(folder / "ours"),
+        through(reader),
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default="", help="measure what has this in its name")
+    given, short = parser.parse_args(), []
+    with tempfile.TemporaryDirectory() as folder:
+        for what, other, count, one, two in pairs(pathlib.Path(folder)):
+            if given.only not in f"{what} {other}":
+                continue
+            ratios, (first, second) = compare(one, two, given.rounds)
+            low, middle, high = interval(1 / ratios)
+            budget = BUDGETS.get((what, other))
+            limit = f", budget {budget}" if budget else ""
+            print(
+                f"{what:12} {count / first:11,.0f} and {count / second:9,.0f} records/s, "
+                f"{middle:.1f} times as fast ({low:.1f} to {high:.1f}){limit}; {other}",
+                flush=True,
+            )
+            if budget and high < budget:
+                short.append(f"{what} beside {other}")
+    sys.exit(f"short of the budget: {', '.join(short)}" if short else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Damaged files without what is damaged in them."""
+
+import dataclasses
+import pathlib
+
+import google_crc32c
+
+from keras_sched import _atomic
+from keras_sched._checks import check
+from keras_sched.tfrecord import metadata, records
+from keras_sched.tfrecord.layout import Layout
+from keras_sched.tfrecord.verify import examine, foreign, mapped, stale
+
+
+@dataclasses.dataclass(frozen=True)
+class Mended:
+    """One file that was damaged.
+
+    Attributes:
+        file: Its name.
+        records: How many records it had.
+        kept: How many of them are sound.
+    """
+
+    file: str
+    records: int
+    kept: int
+
+    def __str__(self):
+        lost = self.records - self.kept
+        return f"{self.file}: {self.kept:,} records kept, {lost:,} lost"
+
+
+@dataclasses.dataclass(frozen=True)
+class Repair:
+    """What `repair` would do, or has done.
+
+    Attributes:
+        mended: Tuple of `Mended`, a file each.
+        restated: Names of TFDS's files that said otherwise than `metadata.json`.
+        done: Whether that has been done.
+    """
+
+    mended: tuple
+    restated: tuple
+    done: bool
+
+    def __str__(self):
+        lines = [*map(str, self.mended), *(f"{n}: written anew" for n in self.restated)]
+        if lines and not self.done:
+            lines.append("nothing has been changed yet: this was a dry run")
+        return "\n".join(lines or ["nothing to repair"])
+
+
+def repair(directory, *, dry_run=True):
+    """Takes damaged records out of their files, and corrects what is said of those.
+
+    Each damaged file is written anew, beside the old one, from its sound records; where
+    two files have changed names, they change back. All are put in place when the metadata
+    are right. Killed on the way, it goes on when it is called again.
+
+    Args:
+        directory: What `convert` was given.
+        dry_run: Whether to say only what would be kept and lost, and to change nothing.
+
+    Returns:
+        `Repair`.
+
+    Raises:
+        ValueError: For a folder that `convert` did not write, or a file of which nothing
+            can be saved; then nothing has been changed.
+
+    >>> split = tfrecord.convert({"x": np.arange(5)}, directory, name="five")
+    >>> file = directory / split.shards[0].file
+    >>> _ = file.write_bytes(file.read_bytes()[:-1])
+    >>> print(tfrecord.repair(directory, dry_run=False))
+    five-train.tfrecord-00000-of-00001: 4 records kept, 1 lost
+    >>> len(tfrecord.load(directory))
+    4
+    """
+    directory = pathlib.Path(directory).expanduser().absolute()
+    held = metadata.read(directory)
+    check(held, "repair", "directory", "a folder that convert wrote", str(directory))
+    if not dry_run:
+        _put_in_place(directory, held)
+    parts = list(_saved(directory, held))
+    restated = tuple(damage.file for damage in stale(directory, held))
+    if not dry_run:
+        new = {
+            part.shard.file: part.write(_beside(directory, part.shard)) for part in parts
+        }
+        if new or restated:
+            held = held.with_shards(new)
+            held.save(directory)
+            _put_in_place(directory, held)
+    mended = [Mended(part.shard.file, part.shard.records, part.records) for part in parts]
+    return Repair(tuple(mended), restated, not dry_run)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """What is saved of a shard: those pieces of a file."""
+
+    shard: metadata.Shard
+    path: pathlib.Path
+    records: int
+    pieces: tuple
+
+    def write(self, path):
+        """Writes it to a file; returns the `metadata.Shard` that describes it."""
+        crc = size = 0
+        with (
+            mapped(self.path) as content,
+            _atomic.replacing(path) as temporary,
+            open(temporary, "wb") as file,
+        ):
+            for begin, end in self.pieces:
+                piece = content[begin:end].tobytes()
+                crc = google_crc32c.extend(crc, piece)
+                size += file.write(piece)
+        return metadata.Shard(self.shard.file, self.records, size, crc)
+
+
+def _saved(directory, held):
+    """Yields what can be saved of each damaged file; refuses if that is nothing."""
+    waiting = [s for s in held.shards if _is(_beside(directory, s), s)]
+    examined = examine(directory, held, [s for s in held.shards if s not in waiting])
+    holders = {one.crc32c: directory / one.shard.file for one in examined}
+    for one in examined:
+        if not one.damages:
+            continue
+        shard, path = one.shard, directory / one.shard.file
+        if holder := holders.get(shard.crc32c):
+            yield _Part(shard, holder, shard.records, ((0, shard.bytes),))
+            continue
+        pieces = _sound(path, Layout(held.fields)) if path.is_file() else ()
+        must = f"one in which something of {path.name} is left: convert anew"
+        check(pieces, "repair", "directory", must, "; ".join(map(str, one.damages)))
+        yield _Part(shard, path, len(pieces), pieces)
+
+
+def _sound(path, layout):
+    """Returns where the records of a file lie that are as they should be."""
+    with mapped(path) as content:
+        begins, ends, _ = records.scan(content)
+        wrong = {number for number, _ in foreign(content, begins, ends, layout)}
+    places = zip(begins.tolist(), ends.tolist())
+    return tuple(place for number, place in enumerate(places) if number not in wrong)
+
+
+def _put_in_place(directory, held):
+    """Gives the files their names that wait beside the old ones; removes other rests."""
+    for shard in held.shards:
+        beside = _beside(directory, shard)
+        if _is(beside, shard):
+            _atomic.rename(beside, directory / shard.file)
+        elif beside.exists():
+            _atomic.remove(beside)
+
+
+def _beside(directory, shard):
+    return directory / f".{shard.file}.repaired"
+
+
+def _is(path, shard):
+    """Returns whether a file is what the metadata say of a shard."""
+    if not path.is_file() or path.stat().st_size != shard.bytes:
+        return False
+    with mapped(path) as content:
+        return google_crc32c.value(content) == shard.crc32c

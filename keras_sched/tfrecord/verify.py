@@ -1,0 +1,229 @@
+"""Whether the files of a directory are what was written."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import re
+
+import google_crc32c
+import numpy as np
+
+from keras_sched._checks import check
+from keras_sched.tfrecord import metadata, records
+from keras_sched.tfrecord.layout import Layout
+
+_CHUNK = 2**26
+_FILE = re.compile(r"[^.].*\.tfrecords?(-\d+-of-\d+)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Damage:
+    """One thing that is wrong.
+
+    Attributes:
+        file: Name of the file.
+        record: How many records of it lie before, or `None` for the file as a whole.
+        offset: Byte at which the record begins, or `None`.
+        what: What is wrong there.
+    """
+
+    file: str
+    record: int | None
+    offset: int | None
+    what: str
+
+    def __str__(self):
+        place = "" if self.record is None else f", record {self.record}"
+        place += "" if self.offset is None else f", byte {self.offset}"
+        return f"{self.file}{place}: {self.what}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """What `verify` has found.
+
+    Attributes:
+        directory: The folder.
+        files: How many files of records were read.
+        records: How many sound records they have.
+        bytes: How long they are.
+        damages: Tuple of `Damage`, in the order of the files.
+    """
+
+    directory: str
+    files: int
+    records: int
+    bytes: int
+    damages: tuple
+
+    @property
+    def sound(self):
+        return not self.damages
+
+    def __str__(self):
+        files = f"{self.files} file" + "s" * (self.files != 1)
+        total = f"{self.records:,} sound records, {self.bytes:,} bytes in {files}"
+        count = len(self.damages)
+        found = f"{count} damage" + "s" * (count != 1) if count else "nothing is damaged"
+        return "\n".join([*map(str, self.damages), f"{total}: {found}"])
+
+
+def verify(directory, *, on_bytes=None):
+    """Reads every byte and tells what is not as it was written.
+
+    A file of `convert` is held against its checksum, and record by record where that is
+    wrong; one of another writer record by record, and against the counts of
+    `dataset_info.json`, if there is one. After damage it looks for the next sound record.
+
+    Args:
+        directory: Folder with files of records.
+        on_bytes: Function of how many bytes have just been read and how many there are in
+            all, for a progress bar.
+
+    Returns:
+        `Verification`: no file of it is changed.
+
+    Raises:
+        ValueError: For what is no folder, or one without records.
+
+    >>> _ = tfrecord.convert({"x": np.arange(5)}, directory, name="five")
+    >>> print(tfrecord.verify(directory))
+    5 sound records, 195 bytes in 1 file: nothing is damaged
+    """
+    directory = pathlib.Path(directory).expanduser().absolute()
+    check(directory.is_dir(), "verify", "directory", "a folder", str(directory))
+    held = metadata.read(directory)
+    shards = held.shards if held else _found(directory)
+    check(shards, "verify", "directory", "a folder with TFRecord files", str(directory))
+    examined = examine(directory, held, shards, on_bytes)
+    read = [one for one in examined if one.bytes is not None]
+    return Verification(
+        directory=str(directory),
+        files=len(read),
+        records=sum(one.records for one in read),
+        bytes=sum(one.bytes for one in read),
+        damages=(*stale(directory, held), *(d for one in examined for d in one.damages)),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Examined:
+    """What a file is found to be; `bytes` is `None` where there is none."""
+
+    shard: metadata.Shard
+    bytes: int | None = None
+    records: int = 0
+    crc32c: int | None = None
+    damages: tuple = ()
+
+
+def examine(directory, held, shards, on_bytes=None):
+    """Returns an `Examined` for each shard, against the `Metadata` of the directory."""
+    paths = [directory / shard.file for shard in shards]
+    total = sum(path.stat().st_size for path in paths if path.is_file())
+    tell = on_bytes or (lambda *counts: None)
+    layout = held and Layout(held.fields)
+    places = {shard.crc32c: shard.file for shard in shards if held}
+    return [
+        _examine(path, shard, layout, places, lambda count: tell(count, total))
+        for path, shard in zip(paths, shards)
+    ]
+
+
+def _examine(path, shard, layout, places, tell):
+    def harm(what, record=None, offset=None):
+        return Damage(shard.file, record, offset, what)
+
+    if not path.is_file():
+        return Examined(shard, damages=(harm("is missing"),))
+    with mapped(path) as content:
+        size, crc = len(content), _checksum(content, tell)
+        as_written = crc == shard.crc32c and size == shard.bytes
+        other = None if as_written else places.get(crc)
+        if as_written or other:
+            damages = (harm(f"holds what was written as {other}"),) if other else ()
+            return Examined(shard, size, shard.records, crc, damages)
+        begins, ends, flaws = records.scan(content)
+        damages = [harm(flaw.what, flaw.record, flaw.offset) for flaw in flaws]
+        if layout:
+            damages += [
+                harm("the framing is not what the fields call for", record, offset)
+                for record, offset in foreign(content, begins, ends, layout)
+            ]
+    there, wanted = len(begins) + len(flaws), shard.records
+    counted = wanted is not None and (len(begins) or not flaws)
+    if counted and (there < wanted or (there > wanted and not flaws)):
+        damages.append(harm(f"has {there} records, not {wanted}"))
+    elif shard.crc32c is not None and not damages:
+        damages.append(harm("is sound, but holds other records than were written"))
+    return Examined(shard, size, len(begins), crc, tuple(damages))
+
+
+@contextlib.contextmanager
+def mapped(path):
+    """Gives the bytes of a file as an array, without reading them."""
+    if not path.stat().st_size:
+        yield np.empty(0, "uint8")
+        return
+    yield np.memmap(path, "uint8", "r")
+
+
+def _checksum(content, tell):
+    crc = 0
+    for first in range(0, len(content), _CHUNK):
+        part = content[first : first + _CHUNK]
+        crc = google_crc32c.extend(crc, part)
+        tell(len(part))
+    return crc
+
+
+def foreign(content, begins, ends, layout):
+    """Yields number and place of the sound records that are of other fields."""
+    for number, (begin, end) in enumerate(zip(begins, ends)):
+        if end - begin != layout.stride or not layout.framed(content[None, begin:end]):
+            yield number, int(begin)
+
+
+def _found(directory):
+    """Returns the shards of a folder that another has written, with what is known."""
+    info = directory / "dataset_info.json"
+    try:
+        counts = _counts(json.loads(info.read_text("utf-8"))) if info.is_file() else {}
+    except (ValueError, KeyError, TypeError) as error:
+        must = f"one whose {info.name} is as TFDS writes it"
+        check(False, "verify", "directory", must, error)
+    there = {path.name for path in directory.iterdir() if _FILE.fullmatch(path.name)}
+    return [
+        metadata.Shard(file, counts.get(file), None, None)
+        for file in sorted(there | counts.keys())
+    ]
+
+
+def _counts(content):
+    """Returns how many records each file has by the text of a `dataset_info.json`."""
+    counts = {}
+    for split in content["splits"]:
+        begin, of = f"{content['name']}-{split['name']}.tfrecord", split["shardLengths"]
+        for index, count in enumerate(of):
+            counts[f"{begin}-{index:05d}-of-{len(of):05d}"] = int(count)
+    return counts
+
+
+def stale(directory, held):
+    """Yields the files of the directory that say otherwise than its metadata."""
+    if not held:
+        return
+    for file, text in held.texts().items():
+        path = directory / file
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            yield Damage(file, None, None, f"cannot be read: {error}")
+            continue
+        own = json.loads(text)
+        there = there if isinstance(there, dict) else {}
+        differing = [key for key in own if there.get(key) != own[key]]
+        if differing:
+            what = f"says otherwise than metadata.json: {', '.join(differing)}"
+            yield Damage(file, None, None, what)
