@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_sched"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-FOUNDATION = {"_atomic", "_checks", "_draws", "_ops", "_random"}
+FOUNDATION = {"_atomic", "_checks", "_draws", "_ops", "_passes", "_random"}
 MAY_IMPORT = {
     "_atomic": set(),
     "_checks": set(),
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "_mixing": {"_checks", "_fit_loop", "_ops"},
     "_monitor": {"_checks", "_fit_loop"},
     "_ops": set(),
+    "_passes": set(),
     "_random": set(),
     "_fit_loop": set(),
     "schedules": FOUNDATION,
@@ -52,7 +53,7 @@ ONLY_IN = {  # Where each of these packages may be imported.
     "google_crc32c": {"tfrecord"},
     "matplotlib": {"plot"},
     "jax": {"_draws"},
-    "tensorflow": {"_chance", "_draws", "layers", "tfrecord"},
+    "tensorflow": {"_chance", "_draws", "_passes", "layers", "tfrecord"},
     "torch": {"_draws", "_driver", "_random"},
     "zipfile": {"callbacks"},
 }

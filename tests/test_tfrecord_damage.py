@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_sched import tfrecord
+from keras_sched.tfrecord import reader
 
 
 def numbered(directory, count, shards=1):
@@ -61,6 +62,13 @@ def test_damage_is_named_by_file_record_and_byte(tmp_path, place, what, record):
         list(tfrecord.load(tmp_path))
 
 
+@pytest.fixture
+def batch_by_batch(monkeypatch):
+    """Has each batch read by itself, so that damage takes no other with it."""
+    monkeypatch.setattr(reader, "_CHUNK_BYTES", 1)
+
+
+@pytest.mark.usefixtures("batch_by_batch")
 def test_no_flipped_bit_of_a_record_goes_unseen(tmp_path):
     numbered(tmp_path, 8 * 39)
     path = first_file(tmp_path)
@@ -73,6 +81,7 @@ def test_no_flipped_bit_of_a_record_goes_unseen(tmp_path):
             next(batches)
 
 
+@pytest.mark.usefixtures("batch_by_batch")
 def test_damage_stops_no_batch_before_it_and_stays_damage(tmp_path):
     named = damaged(tmp_path, 1, lambda record: 12)
     for how in {"shuffle": False}, {"shuffle": True, "seed": 0, "batch_size": 1}:

@@ -1,5 +1,6 @@
 """What `verify` says of damaged files, and what `repair` saves of them."""
 
+import contextlib
 import gzip
 import itertools
 import json
@@ -207,6 +208,42 @@ def test_repair_loses_the_damaged_records_and_no_other(tmp_path, name, lost):
     assert str(tfrecord.repair(tmp_path)) == "nothing to repair"
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize(("name", "lost"), LOST.items(), ids=LOST)
+def test_damaged_records_are_left_out_on_request(tmp_path, name, lost, shuffle):
+    write(tmp_path)
+    path = tmp_path / FILES[1]
+    path.write_bytes(DAMAGES[name][0](path.read_bytes()))
+    before = path.read_bytes()
+    given = dict(batch_size=3, on_corrupt="skip", shuffle=shuffle, seed=1)
+    told = contextlib.nullcontext()
+    if lost:
+        many = f"^{len(lost)} damaged of 8 records of `train` in {tmp_path} are left out"
+        told = pytest.warns(UserWarning, match=many)
+    with told:
+        data = tfrecord.load(tmp_path, **given)
+    left = [n for n in range(8) if n - 4 not in lost]
+    left += [4] if name == "more records" else []
+    assert len(data) == -(-len(left) // 3)
+    rows = [(int(x), float(y)) for b in data for x, y in zip(b["x"], b["y"], strict=True)]
+    assert sorted(rows) == [(n, n / 3) for n in sorted(left)]
+    assert (rows == sorted(rows)) != shuffle or name == "more records"
+    assert path.read_bytes() == before
+
+
+def test_a_file_or_all_records_lost_are_refused_though_damage_is_skipped(tmp_path):
+    write(tmp_path)
+    for name in FILES:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match="of records, of which some are sound"):
+        tfrecord.load(tmp_path, on_corrupt="skip")
+    (tmp_path / FILES[0]).unlink()
+    with pytest.raises(ValueError, match="must be whole"):
+        tfrecord.load(tmp_path, on_corrupt="skip")
+    with pytest.raises(ValueError, match="`on_corrupt` of load must be one of 'raise'"):
+        tfrecord.load(tmp_path, on_corrupt="ignore")
+
+
 @pytest.mark.parametrize("name", ["nothing left", "gzip", "text", "missing"])
 def test_what_cannot_be_saved_is_refused_and_stays(tmp_path, name):
     write(tmp_path)
@@ -278,7 +315,7 @@ def mutated(content, mutations):
     return content
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(MUTATIONS)
 def test_whatever_happens_to_a_file_what_is_saved_was_written(tmp_path_factory, harm):
     folder = tmp_path_factory.mktemp("fuzz")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -94,7 +94,9 @@ def test_every_bit_stands_in_a_legal_example(source, shards):
 
 
 @settings(max_examples=25, deadline=None)
-@given(sources(), st.integers(1, 5), st.integers(1, 41))
+@given(sources(), st.integers(1, 5), st.none() | st.integers(1, 41))
+@example({"empty": np.zeros((3, 0)), "full": np.arange(3)}, 2, None)
+@example({"empty": np.zeros((3, 2, 0)), "full": np.arange(3)}, 2, 2)
 def test_every_bit_comes_back_from_load(source, shards, batch_size):
     count = len(next(iter(source.values())))
     with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +104,8 @@ def test_every_bit_comes_back_from_load(source, shards, batch_size):
         data = tfrecord.load(folder, batch_size=batch_size)
         batches = list(data.as_numpy_iterator())
     for name, array in source.items():
-        got = np.concatenate([batch[name] for batch in batches])
+        join = np.concatenate if batch_size else np.stack
+        got = join([batch[name] for batch in batches])
         assert_identical(got, array)
 
 

@@ -1,10 +1,6 @@
 """Layers in a `tf.data` pipeline."""
 
-import itertools
-
-import numpy as np
-
-from keras_sched import _draws
+from keras_sched import _draws, _passes
 from keras_sched import _ops as ops
 from keras_sched._chance import Chance
 from keras_sched._checks import check, integer
@@ -47,7 +43,7 @@ def augment(
 
     owner = "augment"
     integer(owner, "seed", seed)
-    passes = itertools.count(integer(owner, "epoch", epoch))
+    integer(owner, "epoch", epoch)
     layers = list(layers) if isinstance(layers, (list, tuple)) else [layers]
     ours = layers and all(isinstance(layer, Augmentation) for layer in layers)
     check(ours, owner, "layers", "augmentation layers", layers)
@@ -69,12 +65,8 @@ def augment(
                 batch = batch if isinstance(batch, tuple) else (batch,)
         return batch if isinstance(structure, tuple) else batch[0]
 
-    def begin(_):
-        number = tf.numpy_function(lambda: np.int64(next(passes)), [], tf.int64)
-        return tf.data.Dataset.from_tensors(tf.ensure_shape(number, ())).repeat()
-
-    numbers = tf.data.Dataset.range(1).flat_map(begin)  # One a pass, again and again.
-    numbered = tf.data.Dataset.zip(numbers, tf.data.Dataset.counter(), dataset)
+    places = tf.data.Dataset.counter()
+    numbered = tf.data.Dataset.zip(_passes.numbers(epoch), places, dataset)
     augmented = numbered.map(one, num_parallel_calls or tf.data.AUTOTUNE)
     count = int(dataset.cardinality())
     if count >= 0:

@@ -45,6 +45,10 @@ class Layout:
             }
         )
 
+    @property
+    def dtypes(self):
+        return [np.dtype(field.dtype) for field in self.fields]
+
     def encode(self, arrays):
         """Returns the records of a dict of arrays, framed: `(n, stride)`, uint8."""
         count = len(next(iter(arrays.values())))

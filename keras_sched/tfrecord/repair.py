@@ -7,9 +7,10 @@ import google_crc32c
 
 from keras_sched import _atomic
 from keras_sched._checks import check
-from keras_sched.tfrecord import metadata, records
+from keras_sched.tfrecord import metadata
+from keras_sched.tfrecord.files import checksum, mapped, sound
 from keras_sched.tfrecord.layout import Layout
-from keras_sched.tfrecord.verify import examine, foreign, mapped, stale
+from keras_sched.tfrecord.verify import examine, stale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,13 +110,10 @@ class _Part:
     def write(self, path):
         """Writes it to a file; returns the `metadata.Shard` that describes it."""
         crc = size = 0
-        with (
-            mapped(self.path) as content,
-            _atomic.replacing(path) as temporary,
-            open(temporary, "wb") as file,
-        ):
+        content = mapped(self.path)
+        with _atomic.replacing(path) as temporary, open(temporary, "wb") as file:
             for begin, end in self.pieces:
-                piece = content[begin:end].tobytes()
+                piece = content[begin:end]
                 crc = google_crc32c.extend(crc, piece)
                 size += file.write(piece)
         return metadata.Shard(self.shard.file, self.records, size, crc)
@@ -133,19 +131,12 @@ def _saved(directory, held):
         if holder := holders.get(shard.crc32c):
             yield _Part(shard, holder, shard.records, ((0, shard.bytes),))
             continue
-        pieces = _sound(path, Layout(held.fields)) if path.is_file() else ()
+        pieces = ()
+        if path.is_file():
+            pieces = tuple(zip(*sound(mapped(path), Layout(held.fields))))
         must = f"one in which something of {path.name} is left: convert anew"
         check(pieces, "repair", "directory", must, "; ".join(map(str, one.damages)))
         yield _Part(shard, path, len(pieces), pieces)
-
-
-def _sound(path, layout):
-    """Returns where the records of a file lie that are as they should be."""
-    with mapped(path) as content:
-        begins, ends, _ = records.scan(content)
-        wrong = {number for number, _ in foreign(content, begins, ends, layout)}
-    places = zip(begins.tolist(), ends.tolist())
-    return tuple(place for number, place in enumerate(places) if number not in wrong)
 
 
 def _put_in_place(directory, held):
@@ -166,5 +157,4 @@ def _is(path, shard):
     """Returns whether a file is what the metadata say of a shard."""
     if not path.is_file() or path.stat().st_size != shard.bytes:
         return False
-    with mapped(path) as content:
-        return google_crc32c.value(content) == shard.crc32c
+    return checksum(mapped(path)) == shard.crc32c

@@ -1,19 +1,15 @@
 """Whether the files of a directory are what was written."""
 
-import contextlib
 import dataclasses
 import json
 import pathlib
 import re
 
-import google_crc32c
-import numpy as np
-
 from keras_sched._checks import check
 from keras_sched.tfrecord import metadata, records
+from keras_sched.tfrecord.files import checksum, foreign, mapped
 from keras_sched.tfrecord.layout import Layout
 
-_CHUNK = 2**26
 _FILE = re.compile(r"[^.].*\.tfrecords?(-\d+-of-\d+)?")
 
 
@@ -137,20 +133,20 @@ def _examine(path, shard, layout, places, tell):
 
     if not path.is_file():
         return Examined(shard, damages=(harm("is missing"),))
-    with mapped(path) as content:
-        size, crc = len(content), _checksum(content, tell)
-        as_written = crc == shard.crc32c and size == shard.bytes
-        other = None if as_written else places.get(crc)
-        if as_written or other:
-            damages = (harm(f"holds what was written as {other}"),) if other else ()
-            return Examined(shard, size, shard.records, crc, damages)
-        begins, ends, flaws = records.scan(content)
-        damages = [harm(flaw.what, flaw.record, flaw.offset) for flaw in flaws]
-        if layout:
-            damages += [
-                harm("the framing is not what the fields call for", record, offset)
-                for record, offset in foreign(content, begins, ends, layout)
-            ]
+    content = mapped(path)
+    size, crc = len(content), checksum(content, tell)
+    as_written = crc == shard.crc32c and size == shard.bytes
+    other = None if as_written else places.get(crc)
+    if as_written or other:
+        damages = (harm(f"holds what was written as {other}"),) if other else ()
+        return Examined(shard, size, shard.records, crc, damages)
+    begins, ends, flaws = records.scan(content)
+    damages = [harm(flaw.what, flaw.record, flaw.offset) for flaw in flaws]
+    if layout:
+        damages += [
+            harm("the framing is not what the fields call for", record, offset)
+            for record, offset in foreign(content, begins, ends, layout)
+        ]
     there, wanted = len(begins) + len(flaws), shard.records
     counted = wanted is not None and (len(begins) or not flaws)
     if counted and (there < wanted or (there > wanted and not flaws)):
@@ -158,31 +154,6 @@ def _examine(path, shard, layout, places, tell):
     elif shard.crc32c is not None and not damages:
         damages.append(harm("is sound, but holds other records than were written"))
     return Examined(shard, size, len(begins), crc, tuple(damages))
-
-
-@contextlib.contextmanager
-def mapped(path):
-    """Gives the bytes of a file as an array, without reading them."""
-    if not path.stat().st_size:
-        yield np.empty(0, "uint8")
-        return
-    yield np.memmap(path, "uint8", "r")
-
-
-def _checksum(content, tell):
-    crc = 0
-    for first in range(0, len(content), _CHUNK):
-        part = content[first : first + _CHUNK]
-        crc = google_crc32c.extend(crc, part)
-        tell(len(part))
-    return crc
-
-
-def foreign(content, begins, ends, layout):
-    """Yields number and place of the sound records that are of other fields."""
-    for number, (begin, end) in enumerate(zip(begins, ends)):
-        if end - begin != layout.stride or not layout.framed(content[None, begin:end]):
-            yield number, int(begin)
 
 
 def _found(directory):

@@ -26,7 +26,6 @@ def write_shard(path, layout, arrays, start, stop):
         for first in range(start, stop, step):
             part = slice(first, min(first + step, stop))
             block = layout.encode({name: array[part] for name, array in arrays.items()})
-            content = block.tobytes()
-            crc = google_crc32c.extend(crc, content)
-            file.write(content)
+            crc = google_crc32c.extend(crc, block.reshape(-1))
+            file.write(block)
     return Shard(path.name, stop - start, (stop - start) * layout.stride, crc)

@@ -1,0 +1,78 @@
+"""Files of records, mapped into memory."""
+
+import google_crc32c
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from keras_sched._checks import check
+from keras_sched.tfrecord import records
+
+_CHUNK = 2**26
+
+
+class File:
+    """The records of one file; those that are damaged are no records, or raise.
+
+    Left out, they are looked for at once: a file whose checksum is right has none, and
+    that is found out at the speed of the memory. Otherwise each is checked when it is
+    first read.
+    """
+
+    def __init__(self, directory, shard, layout, skip):
+        self.path, self.layout = directory / shard.file, layout
+        size = self.path.stat().st_size if self.path.is_file() else None
+        must = f"whole: {self.path} must be there and {shard.bytes} bytes long"
+        right = size is not None if skip else size == shard.bytes
+        check(right, "load", "directory", must, size)
+        content = mapped(self.path)
+        damaged = skip and checksum(content) != shard.crc32c
+        if damaged:
+            self.places = sound(content, layout)[0]
+        else:
+            self.places = np.arange(shard.records) * layout.stride
+        self.count = len(self.places)
+        self.checked = np.full(self.count, skip)
+        self.rows = sliding_window_view(content, layout.stride) if self.count else content
+
+    def read(self, numbers):
+        """Returns records as rows of bytes; those not read before are checked."""
+        rows, new = self.rows[self.places[numbers]], ~self.checked[numbers]
+        if new.any():
+            damage = self.layout.damage(rows[new])
+            for record, what in zip(numbers[new][damage != ""], damage[damage != ""]):
+                place = f"record {record}, byte {self.places[record]}"
+                raise ValueError(f"{self.path}, {place}: {what}")
+            self.checked[numbers] = True
+        return rows
+
+
+def mapped(path):
+    """Returns the bytes of a file as an array, without reading them."""
+    if not path.stat().st_size:
+        return np.empty(0, "uint8")
+    return np.memmap(path, "uint8", "r")
+
+
+def checksum(content, tell=lambda count: None):
+    """Returns the crc32c of an array of bytes; tells how many it has read on the way."""
+    crc = 0
+    for first in range(0, len(content), _CHUNK):
+        part = content[first : first + _CHUNK]
+        crc = google_crc32c.extend(crc, part)
+        tell(len(part))
+    return crc
+
+
+def sound(content, layout):
+    """Returns where the records begin and end that are as the layout has them."""
+    begins, ends, _ = records.scan(content)
+    kept = np.ones(len(begins), bool)
+    kept[[number for number, _ in foreign(content, begins, ends, layout)]] = False
+    return begins[kept], ends[kept]
+
+
+def foreign(content, begins, ends, layout):
+    """Yields number and place of the sound records that are of other fields."""
+    for number, (begin, end) in enumerate(zip(begins, ends)):
+        if end - begin != layout.stride or not layout.framed(content[None, begin:end]):
+            yield number, int(begin)
