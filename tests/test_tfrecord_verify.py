@@ -244,13 +244,17 @@ def test_a_file_or_all_records_lost_are_refused_though_damage_is_skipped(tmp_pat
         tfrecord.load(tmp_path, on_corrupt="ignore")
 
 
-@pytest.mark.parametrize("name", ["nothing left", "gzip", "text", "missing"])
+@pytest.mark.parametrize(
+    "name", ["nothing left", "gzip", "text", "missing", "overwritten by another"]
+)
 def test_what_cannot_be_saved_is_refused_and_stays(tmp_path, name):
     write(tmp_path)
     (tmp_path / FILES[0]).write_bytes(b"short")
     path = tmp_path / FILES[1]
     if name == "missing":
         path.unlink()
+    elif name == "overwritten by another":
+        (tmp_path / FILES[0]).write_bytes(path.read_bytes())
     else:
         path.write_bytes(DAMAGES[name][0](path.read_bytes()))
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}

@@ -22,25 +22,25 @@ class File:
         self.path, self.layout = directory / shard.file, layout
         size = self.path.stat().st_size if self.path.is_file() else None
         must = f"whole: {self.path} must be there and {shard.bytes} bytes long"
+        must += " (verify tells what is wrong)"
         right = size is not None if skip else size == shard.bytes
         check(right, "load", "directory", must, size)
         content = mapped(self.path)
         damaged = skip and checksum(content) != shard.crc32c
-        if damaged:
-            self.places = sound(content, layout)[0]
-        else:
-            self.places = np.arange(shard.records) * layout.stride
-        self.count = len(self.places)
+        self.begins = sound(content, layout)[0] if damaged else None
+        self.count = len(self.begins) if damaged else shard.records
         self.checked = np.full(self.count, skip)
         self.rows = sliding_window_view(content, layout.stride) if self.count else content
 
     def read(self, numbers):
         """Returns records as rows of bytes; those not read before are checked."""
-        rows, new = self.rows[self.places[numbers]], ~self.checked[numbers]
+        straight = numbers * self.layout.stride
+        places = straight if self.begins is None else self.begins[numbers]
+        rows, new = self.rows[places], ~self.checked[numbers]
         if new.any():
             damage = self.layout.damage(rows[new])
             for record, what in zip(numbers[new][damage != ""], damage[damage != ""]):
-                place = f"record {record}, byte {self.places[record]}"
+                place = f"record {record}, byte {record * self.layout.stride}"
                 raise ValueError(f"{self.path}, {place}: {what}")
             self.checked[numbers] = True
         return rows

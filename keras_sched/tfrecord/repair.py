@@ -28,7 +28,7 @@ class Mended:
     kept: int
 
     def __str__(self):
-        lost = self.records - self.kept
+        lost = max(self.records - self.kept, 0)
         return f"{self.file}: {self.kept:,} records kept, {lost:,} lost"
 
 
@@ -132,7 +132,7 @@ def _saved(directory, held):
             yield _Part(shard, holder, shard.records, ((0, shard.bytes),))
             continue
         pieces = ()
-        if path.is_file():
+        if path.is_file() and not one.other:
             pieces = tuple(zip(*sound(mapped(path), Layout(held.fields))))
         must = f"one in which something of {path.name} is left: convert anew"
         check(pieces, "repair", "directory", must, "; ".join(map(str, one.damages)))

@@ -105,13 +105,17 @@ def verify(directory, *, on_bytes=None):
 
 @dataclasses.dataclass(frozen=True)
 class Examined:
-    """What a file is found to be; `bytes` is `None` where there is none."""
+    """What a file is found to be; `bytes` is `None` where there is none.
+
+    `other` is the name under which its bytes were written, if that is another.
+    """
 
     shard: metadata.Shard
     bytes: int | None = None
     records: int = 0
     crc32c: int | None = None
     damages: tuple = ()
+    other: str | None = None
 
 
 def examine(directory, held, shards, on_bytes=None):
@@ -139,7 +143,7 @@ def _examine(path, shard, layout, places, tell):
     other = None if as_written else places.get(crc)
     if as_written or other:
         damages = (harm(f"holds what was written as {other}"),) if other else ()
-        return Examined(shard, size, shard.records, crc, damages)
+        return Examined(shard, size, shard.records, crc, damages, other)
     begins, ends, flaws = records.scan(content)
     damages = [harm(flaw.what, flaw.record, flaw.offset) for flaw in flaws]
     if layout:
