@@ -19,6 +19,12 @@ read, never run. Keras's own schedules are known too.
   keras-sched plot "in_epochs(Warmup(CosineDecay(0.1, 85), 5), 391)" 0.05 two.png
 """
 
+INSPECT = """\
+Tells what a folder of TFRecords holds: splits, fields, how often each class occurs. Of
+files that others have written too, by a look into their records.
+
+  keras-sched inspect records/
+"""
 VERIFY = """\
 Reads every byte of a folder of TFRecords and names what is damaged by file, record and
 byte. Ends with 0 where nothing is, with 1 where something is.
@@ -87,6 +93,7 @@ def _parser():
     drawing.add_argument("--steps", type=int, help="draw so many steps")
     drawing.set_defaults(run=_plot)
     on_records = {
+        "inspect": ("tell what TFRecords hold", INSPECT, _inspect),
         "verify": ("tell what is damaged in TFRecords", VERIFY, _verify),
         "repair": ("take damaged records out of their files", REPAIR, _repair),
     }
@@ -109,6 +116,14 @@ def _plot(chosen):
     several = dict(zip(chosen.schedule, drawn)) if len(drawn) > 1 else drawn
     plot.save(plot.schedule(several, chosen.steps), chosen.picture)
     print(chosen.picture)
+
+
+def _inspect(chosen):
+    with _without_noise():
+        from keras_sched import tfrecord
+
+        found = tfrecord.inspect(chosen.folder)
+    _print(chosen, found)
 
 
 def _verify(chosen):

@@ -43,6 +43,7 @@ MISTAKES = [
     (["plot", "OneCycle(-1, 9)", "x.png"], "`max_learning_rate` of OneCycle must be ab"),
     (["plot", ONE, "x.doc"], "`path` of plot.save must be a file ending in"),
     (["plot", ONE, "x.png", "--steps", "0"], "must be an integer of at least 1"),
+    (["inspect", "none"], "`directory` of inspect must be a folder"),
     (["verify", "none"], "`directory` of verify must be a folder"),
     (["repair", "."], "`directory` of repair must be a folder that convert wrote"),
 ]
@@ -112,6 +113,25 @@ def test_verify_and_repair_speak_json(tmp_path, capsys):
     said = json.loads(capsys.readouterr().out)
     assert said["mended"] == [{"file": path.name, "records": 5, "kept": 4}]
     assert said["done"] is False
+
+
+def test_inspect_says_what_is_there(tmp_path, capsys):
+    labels = np.array([3, 1, 3])
+    tfrecord.convert((np.zeros((3, 2)), labels), tmp_path, name="d")
+    done = run("inspect", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "d: records of 77 bytes each",
+        "  features: float64 (2,)",
+        "  label: int64 ()",
+        "train: 3 records, 231 bytes in 1 file",
+        "  label 1: 1",
+        "  label 3: 2",
+    ]
+    assert main(["inspect", str(tmp_path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["splits"][0]["shards"][0]["records"] == 3
+    assert said["labels"] == {"train": {"1": 1, "3": 2}}
 
 
 def test_verify_loads_neither_keras_nor_tensorflow(tmp_path):

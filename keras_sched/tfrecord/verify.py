@@ -90,7 +90,7 @@ def verify(directory, *, on_bytes=None):
     directory = pathlib.Path(directory).expanduser().absolute()
     check(directory.is_dir(), "verify", "directory", "a folder", str(directory))
     held = metadata.read(directory)
-    shards = held.shards if held else _found(directory)
+    shards = held.shards if held else found(directory, "verify")
     check(shards, "verify", "directory", "a folder with TFRecord files", str(directory))
     examined = examine(directory, held, shards, on_bytes)
     read = [one for one in examined if one.bytes is not None]
@@ -160,14 +160,14 @@ def _examine(path, shard, layout, places, tell):
     return Examined(shard, size, len(begins), crc, tuple(damages))
 
 
-def _found(directory):
+def found(directory, owner):
     """Returns the shards of a folder that another has written, with what is known."""
     info = directory / "dataset_info.json"
     try:
         counts = _counts(json.loads(info.read_text("utf-8"))) if info.is_file() else {}
     except (ValueError, KeyError, TypeError) as error:
         must = f"one whose {info.name} is as TFDS writes it"
-        check(False, "verify", "directory", must, error)
+        check(False, owner, "directory", must, error)
     there = {path.name for path in directory.iterdir() if _FILE.fullmatch(path.name)}
     return [
         metadata.Shard(file, counts.get(file), None, None)
