@@ -46,20 +46,16 @@ def images():
     return pixels.astype("uint8"), CHANCE.integers(0, 10, COUNT)
 
 
-def feature(**kind):
-    return tf.train.Feature(**kind)
-
-
 def a_bytes(value):
-    return feature(bytes_list=tf.train.BytesList(value=[value]))
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
 
 def an_integer(value):
-    return feature(int64_list=tf.train.Int64List(value=[value]))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
 
 def a_float(value):
-    return feature(float_list=tf.train.FloatList(value=[value]))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
 
 
 def write_naively(path, rows):
@@ -70,15 +66,13 @@ def write_naively(path, rows):
             writer.write(example.SerializeToString())
 
 
-def raw(x, y):
+def rows_of(x, y, encode):
     for image, label in zip(x, y):
-        yield {"image": a_bytes(image.tobytes()), "label": an_integer(int(label))}
+        yield {"image": a_bytes(encode(image)), "label": an_integer(int(label))}
 
 
-def png(x, y):
-    for image, label in zip(x, y):
-        encoded = tf.io.encode_png(image).numpy()
-        yield {"image": a_bytes(encoded), "label": an_integer(int(label))}
+def png(image):
+    return tf.io.encode_png(image).numpy()
 
 
 def table(rows):
@@ -111,18 +105,16 @@ def parsed(path, spec, then):
     return data.map(lambda record: then(tf.io.parse_single_example(record, spec)))
 
 
-def image_spec():
-    return {
+def png_reader(path):
+    spec = {
         "image": tf.io.FixedLenFeature([], tf.string),
         "label": tf.io.FixedLenFeature([], tf.int64),
     }
 
-
-def png_reader(path):
     def decode(row):
         return tf.io.decode_png(row["image"], 3), row["label"]
 
-    return parsed(path, image_spec(), decode).batch(BATCH)
+    return parsed(path, spec, decode).batch(BATCH)
 
 
 def table_reader(path):
@@ -160,7 +152,9 @@ def pairs(folder):
         "a naive writer",
         COUNT,
         ours,
-        lambda: write_naively(folder / "naive.tfrecord", raw(x, y)),
+        lambda: write_naively(
+            folder / "naive.tfrecord", rows_of(x, y, np.ndarray.tobytes)
+        ),
     )
     yield (
         "write",
@@ -173,7 +167,7 @@ def pairs(folder):
         ),
     )
     ours()
-    write_naively(folder / "png.tfrecord", png(x, y))
+    write_naively(folder / "png.tfrecord", rows_of(x, y, png))
     data = tfrecord.load(folder / "ours", batch_size=BATCH, shuffle=True, seed=0)
     peer = png_reader(folder / "png.tfrecord")
     yield "read", "PNG, parsed one by one", COUNT, through(data), through(peer)

@@ -5,8 +5,10 @@ import gzip
 import itertools
 import json
 import os
+import pathlib
 import re
 import shutil
+import tempfile
 
 import numpy as np
 import pytest
@@ -107,13 +109,11 @@ DAMAGES = {  # Four records a file: what is done to it, and what is said.
 
 def framed(payload):
     """Returns a payload as TensorFlow frames it."""
-    path = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"frame-{os.getpid()}")
-    with tf.io.TFRecordWriter(path) as writer:
-        writer.write(payload)
-    with open(path, "rb") as file:
-        content = file.read()
-    os.remove(path)
-    return content
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "one"
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            writer.write(payload)
+        return path.read_bytes()
 
 
 def test_the_stride_is_that_of_the_records(tmp_path):
@@ -166,6 +166,18 @@ def test_files_of_tfds_that_say_otherwise_are_told_and_mended(tmp_path):
     assert done.restated == ("features.json", "dataset_info.json")
     assert tfrecord.verify(tmp_path).sound
     assert tfds.builder_from_directory(tmp_path).info.splits["train"].num_examples == 8
+
+
+def test_a_foreign_record_counts_those_damaged_before_it_and_is_not_sound(tmp_path):
+    write(tmp_path)
+    path = tmp_path / FILES[1]
+    content = put(path.read_bytes(), TWO, framed(bytes(STRIDE - 16)))
+    path.write_bytes(flip(content, 20))
+    found = tfrecord.verify(tmp_path)
+    places = [(d.record, d.offset, d.what) for d in found.damages]
+    assert places == [(0, 0, PAYLOAD), (2, TWO, FIELDS)]
+    assert found.records == 6
+    assert tfrecord.repair(tmp_path).mended[0].kept == 2
 
 
 LOST = {

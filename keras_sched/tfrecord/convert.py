@@ -1,7 +1,6 @@
 """Datasets into records: the plan, the files, and what is said of them."""
 
 import dataclasses
-import pathlib
 import re
 
 from keras_sched import _atomic
@@ -43,7 +42,7 @@ def convert(source, directory, *, name=None, split="train", shards=None, overwri
     >>> print(tfrecord.convert((images, labels), directory, split="test"))
     test: 100 records, 12,200 bytes in 1 file
     """
-    directory = pathlib.Path(directory).expanduser().absolute()
+    directory = metadata.folder(directory)
     arrays, supervised = sources.arrays(source)
     fields = schema.infer(arrays)
     _check_word("split", split)
@@ -66,7 +65,7 @@ def convert(source, directory, *, name=None, split="train", shards=None, overwri
             dataclasses.replace(before, splits=held.splits).save(directory)
     files = [
         write_shard(
-            directory / f"{name}-{split}.tfrecord-{index:05d}-of-{shards:05d}",
+            directory / metadata.file_name(name, split, index, shards),
             layout,
             arrays,
             count * index // shards,

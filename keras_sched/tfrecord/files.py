@@ -6,6 +6,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from keras_sched._checks import check
 from keras_sched.tfrecord import records
+from keras_sched.tfrecord.layout import FOREIGN
 
 _CHUNK = 2**26
 
@@ -63,16 +64,25 @@ def checksum(content, tell=lambda count: None):
     return crc
 
 
-def sound(content, layout):
-    """Returns where the records begin and end that are as the layout has them."""
-    begins, ends, _ = records.scan(content)
-    kept = np.ones(len(begins), bool)
-    kept[[number for number, _ in foreign(content, begins, ends, layout)]] = False
-    return begins[kept], ends[kept]
+def sound(content, layout=None):
+    """Returns where the sound records begin and end, and all flaws of a file.
+
+    Args:
+        content: Its bytes, as an array.
+        layout: What the records have to be. `None`: any.
+    """
+    begins, ends, flaws = records.scan(content)
+    places = zip(begins, ends)
+    ours = np.array(
+        [layout is None or _fits(content[b:e], layout) for b, e in places], bool
+    )
+    before = np.searchsorted([flaw.offset for flaw in flaws], begins)
+    wrong = [
+        records.Flaw(number + int(before[number]), int(begins[number]), FOREIGN)
+        for number in np.flatnonzero(~ours).tolist()
+    ]
+    return begins[ours], ends[ours], sorted([*flaws, *wrong])
 
 
-def foreign(content, begins, ends, layout):
-    """Yields number and place of the sound records that are of other fields."""
-    for number, (begin, end) in enumerate(zip(begins, ends)):
-        if end - begin != layout.stride or not layout.framed(content[None, begin:end]):
-            yield number, int(begin)
+def _fits(record, layout):
+    return len(record) == layout.stride and bool(layout.framed(record[None])[0])

@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import pathlib
 
 import numpy as np
 
@@ -109,7 +108,7 @@ def inspect(directory, *, count_labels=True):
       label 1: 3
       label 2: 1
     """
-    directory = pathlib.Path(directory).expanduser().absolute()
+    directory = metadata.folder(directory)
     check(directory.is_dir(), "inspect", "directory", "a folder", str(directory))
     held = metadata.read(directory)
     if held is None:

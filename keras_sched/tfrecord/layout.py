@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_sched.tfrecord.records import FOOTER, HEADER, header, masked
 
+FOREIGN = "the framing is not what the fields call for"
 _VARINT = 10
 
 
@@ -80,7 +81,7 @@ class Layout:
         framed = self.framed(block)
         sound = block.view(self.dtype)[:, 0]["crc"] == self.checksums(block)
         found = np.where(sound, "", "the payload does not match its checksum")
-        return np.where(framed, found, "the framing is not what the fields call for")
+        return np.where(framed, found, FOREIGN)
 
     def framed(self, block):
         """Returns which records of a block have the framing that the fields call for."""

@@ -18,6 +18,21 @@ _FILE = "metadata.json"
 _VERSION = 1
 
 
+def folder(directory):
+    """Returns the path of a directory that a user has named."""
+    return pathlib.Path(directory).expanduser().absolute()
+
+
+def file_name(name, split, index, count):
+    """Returns what TFDS calls one of `count` files of a split."""
+    return f"{name}-{split}.tfrecord-{index:05d}-of-{count:05d}"
+
+
+def many(count, noun):
+    """Returns a count in words, "1 file" or "2 files"."""
+    return f"{count} {noun}" + "s" * (count != 1)
+
+
 @dataclasses.dataclass(frozen=True)
 class Shard:
     """One file: its name, and what it must hold."""
@@ -49,7 +64,7 @@ class Split:
         return sum(shard.bytes for shard in self.shards)
 
     def __str__(self):
-        files = f"{len(self.shards)} file" + "s" * (len(self.shards) != 1)
+        files = many(len(self.shards), "file")
         return f"{self.name}: {self.records:,} records, {self.bytes:,} bytes in {files}"
 
 

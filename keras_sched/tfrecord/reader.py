@@ -1,6 +1,5 @@
 """Records into batches, by slicing files that are mapped into memory."""
 
-import pathlib
 import warnings
 
 import numpy as np
@@ -65,7 +64,7 @@ def load(
     import tensorflow as tf
 
     skip = one_of("load", "on_corrupt", on_corrupt, ("raise", "skip")) == "skip"
-    records = _Records(pathlib.Path(directory).expanduser().absolute(), split, skip)
+    records = _Records(metadata.folder(directory), split, skip)
     if batch_size is not None:
         integer("load", "batch_size", batch_size, at_least=1)
     must = "False where there are no batches"

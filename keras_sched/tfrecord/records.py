@@ -5,6 +5,7 @@ a file has nothing else: no head, no end, no count. So a file cut between two re
 looks whole; whoever knows how many there were has to count.
 """
 
+import functools
 import struct
 from array import array
 from typing import NamedTuple
@@ -37,8 +38,12 @@ class Flaw(NamedTuple):
 
 def header(length):
     """Returns the first 12 bytes of a record."""
-    packed = length.to_bytes(8, "little")
-    return packed + _FOOT.pack(masked(google_crc32c.value(packed)))
+    return _HEAD.pack(length, _checksum(length))
+
+
+@functools.lru_cache(maxsize=2**16)
+def _checksum(length):
+    return masked(google_crc32c.value(length.to_bytes(8, "little")))
 
 
 def masked(crc):
@@ -55,14 +60,14 @@ def scan(content):
         content: All bytes of the file; anything with the buffer protocol.
     """
     view, begins, ends, flaws = np.frombuffer(content, "u1"), array("Q"), array("Q"), []
-    at, size, known = 0, len(view), {}
+    at, size = 0, len(view)
     while at < size:
-        what, end = _read(view, at, size, known)
+        what, end = _read(view, at, size)
         if what is None:
             begins.append(at)
             ends.append(end)
         else:
-            end = end or _next_sound(view, at + 1, known)
+            end = end or _next_sound(view, at + 1)
             if end == size and not view[at:].any():
                 what = f"{size - at} bytes of zeros up to the end of the file"
             flaws.append(Flaw(len(begins) + len(flaws), at, what))
@@ -73,19 +78,18 @@ def scan(content):
     return begins, ends, flaws
 
 
-def _read(view, at, size, known):
+def _read(view, at, size):
     """Returns what is wrong with the record there, if anything is, and where it ends.
 
     Args:
         view: All bytes of the file, so many in number.
         at: Where the record begins.
         size: How many bytes there are.
-        known: Checksums of the lengths met so far; filled on the way.
     """
     if size - at < HEADER:
         return f"a header cut off after {size - at} of its {HEADER} bytes", size
     length, crc = _HEAD.unpack_from(view, at)
-    if crc != (known.get(length) or _learn(known, length)):
+    if crc != _checksum(length):
         return "the length does not match its checksum", None
     end = at + HEADER + length + FOOTER
     if end > size:
@@ -96,18 +100,13 @@ def _read(view, at, size, known):
     return None, end
 
 
-def _learn(known, length):
-    known[length] = masked(google_crc32c.value(length.to_bytes(8, "little")))
-    return known[length]
-
-
-def _next_sound(view, at, known):
+def _next_sound(view, at):
     """Returns where the next record begins that is sound as a whole, or the size."""
     size = len(view)
     stop = size - HEADER - FOOTER + 1
     for first in range(at, stop, _WINDOW):
         for place in _heads(view, first, min(_WINDOW, stop - first)):
-            if _read(view, place, size, known)[0] is None:
+            if _read(view, place, size)[0] is None:
                 return place
     return size
 
@@ -117,10 +116,10 @@ def _heads(view, first, count):
     spread = dict(shape=(count,), buffer=view, strides=(1,))
     lengths = np.ndarray(dtype="<u8", offset=first, **spread)
     crcs = np.ndarray(dtype="<u4", offset=first + 8, **spread)
-    likely = (lengths <= len(view)) & ((lengths > 0) | (crcs == _learn({}, 0)))
+    likely = (lengths <= len(view)) & ((lengths > 0) | (crcs == _checksum(0)))
     (likely,) = np.nonzero(likely)  # Few, in a desert of zeros too.
     found, which = np.unique(lengths[likely], return_inverse=True)
-    right = np.array([_learn({}, int(length)) for length in found], "uint32")
+    right = np.array([_checksum(int(length)) for length in found], "uint32")
     return first + likely[crcs[likely] == right[which]]
 
 

@@ -3,14 +3,12 @@
 import dataclasses
 import pathlib
 
-import google_crc32c
-
 from keras_sched import _atomic
 from keras_sched._checks import check
 from keras_sched.tfrecord import metadata
-from keras_sched.tfrecord.files import checksum, mapped, sound
-from keras_sched.tfrecord.layout import Layout
+from keras_sched.tfrecord.files import checksum, mapped
 from keras_sched.tfrecord.verify import examine, stale
+from keras_sched.tfrecord.writer import write_pieces
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +77,7 @@ def repair(directory, *, dry_run=True):
     >>> len(tfrecord.load(directory))
     4
     """
-    directory = pathlib.Path(directory).expanduser().absolute()
+    directory = metadata.folder(directory)
     held = metadata.read(directory)
     check(held, "repair", "directory", "a folder that convert wrote", str(directory))
     if not dry_run:
@@ -109,14 +107,10 @@ class _Part:
 
     def write(self, path):
         """Writes it to a file; returns the `metadata.Shard` that describes it."""
-        crc = size = 0
         content = mapped(self.path)
-        with _atomic.replacing(path) as temporary, open(temporary, "wb") as file:
-            for begin, end in self.pieces:
-                piece = content[begin:end]
-                crc = google_crc32c.extend(crc, piece)
-                size += file.write(piece)
-        return metadata.Shard(self.shard.file, self.records, size, crc)
+        pieces = (content[begin:end] for begin, end in self.pieces)
+        written = write_pieces(path, self.records, pieces)
+        return dataclasses.replace(written, file=self.shard.file)
 
 
 def _saved(directory, held):
@@ -125,18 +119,15 @@ def _saved(directory, held):
     examined = examine(directory, held, [s for s in held.shards if s not in waiting])
     holders = {one.crc32c: directory / one.shard.file for one in examined}
     for one in examined:
+        shard = one.shard
         if not one.damages:
             continue
-        shard, path = one.shard, directory / one.shard.file
         if holder := holders.get(shard.crc32c):
             yield _Part(shard, holder, shard.records, ((0, shard.bytes),))
             continue
-        pieces = ()
-        if path.is_file() and not one.other:
-            pieces = tuple(zip(*sound(mapped(path), Layout(held.fields))))
-        must = f"one in which something of {path.name} is left: convert anew"
-        check(pieces, "repair", "directory", must, "; ".join(map(str, one.damages)))
-        yield _Part(shard, path, len(pieces), pieces)
+        must = f"one in which something of {shard.file} is left: convert anew"
+        check(one.pieces, "repair", "directory", must, "; ".join(map(str, one.damages)))
+        yield _Part(shard, directory / shard.file, len(one.pieces), one.pieces)
 
 
 def _put_in_place(directory, held):

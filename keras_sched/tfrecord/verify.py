@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-import pathlib
 import re
 
 from keras_sched._checks import check
-from keras_sched.tfrecord import metadata, records
-from keras_sched.tfrecord.files import checksum, foreign, mapped
+from keras_sched.tfrecord import metadata
+from keras_sched.tfrecord.files import checksum, mapped, sound
 from keras_sched.tfrecord.layout import Layout
 
 _FILE = re.compile(r"[^.].*\.tfrecords?(-\d+-of-\d+)?")
@@ -58,10 +57,10 @@ class Verification:
         return not self.damages
 
     def __str__(self):
-        files = f"{self.files} file" + "s" * (self.files != 1)
+        files = metadata.many(self.files, "file")
         total = f"{self.records:,} sound records, {self.bytes:,} bytes in {files}"
         count = len(self.damages)
-        found = f"{count} damage" + "s" * (count != 1) if count else "nothing is damaged"
+        found = metadata.many(count, "damage") if count else "nothing is damaged"
         return "\n".join([*map(str, self.damages), f"{total}: {found}"])
 
 
@@ -87,7 +86,7 @@ def verify(directory, *, on_bytes=None):
     >>> print(tfrecord.verify(directory))
     5 sound records, 195 bytes in 1 file: nothing is damaged
     """
-    directory = pathlib.Path(directory).expanduser().absolute()
+    directory = metadata.folder(directory)
     check(directory.is_dir(), "verify", "directory", "a folder", str(directory))
     held = metadata.read(directory)
     shards = held.shards if held else found(directory, "verify")
@@ -107,7 +106,7 @@ def verify(directory, *, on_bytes=None):
 class Examined:
     """What a file is found to be; `bytes` is `None` where there is none.
 
-    `other` is the name under which its bytes were written, if that is another.
+    `pieces` are the places of its sound records, if it is not as a file was written.
     """
 
     shard: metadata.Shard
@@ -115,7 +114,7 @@ class Examined:
     records: int = 0
     crc32c: int | None = None
     damages: tuple = ()
-    other: str | None = None
+    pieces: tuple = ()
 
 
 def examine(directory, held, shards, on_bytes=None):
@@ -143,21 +142,17 @@ def _examine(path, shard, layout, places, tell):
     other = None if as_written else places.get(crc)
     if as_written or other:
         damages = (harm(f"holds what was written as {other}"),) if other else ()
-        return Examined(shard, size, shard.records, crc, damages, other)
-    begins, ends, flaws = records.scan(content)
+        return Examined(shard, size, shard.records, crc, damages)
+    begins, ends, flaws = sound(content, layout)
     damages = [harm(flaw.what, flaw.record, flaw.offset) for flaw in flaws]
-    if layout:
-        damages += [
-            harm("the framing is not what the fields call for", record, offset)
-            for record, offset in foreign(content, begins, ends, layout)
-        ]
     there, wanted = len(begins) + len(flaws), shard.records
     counted = wanted is not None and (len(begins) or not flaws)
     if counted and (there < wanted or (there > wanted and not flaws)):
         damages.append(harm(f"has {there} records, not {wanted}"))
     elif shard.crc32c is not None and not damages:
         damages.append(harm("is sound, but holds other records than were written"))
-    return Examined(shard, size, len(begins), crc, tuple(damages))
+    pieces = tuple(zip(begins.tolist(), ends.tolist()))
+    return Examined(shard, size, len(begins), crc, tuple(damages), pieces)
 
 
 def found(directory, owner):
@@ -179,9 +174,10 @@ def _counts(content):
     """Returns how many records each file has by the text of a `dataset_info.json`."""
     counts = {}
     for split in content["splits"]:
-        begin, of = f"{content['name']}-{split['name']}.tfrecord", split["shardLengths"]
-        for index, count in enumerate(of):
-            counts[f"{begin}-{index:05d}-of-{len(of):05d}"] = int(count)
+        lengths = split["shardLengths"]
+        for index, count in enumerate(lengths):
+            place = content["name"], split["name"], index, len(lengths)
+            counts[metadata.file_name(*place)] = int(count)
     return counts
 
 

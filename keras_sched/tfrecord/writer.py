@@ -1,4 +1,4 @@
-"""Arrays into one file of records: whole, or not at all."""
+"""One file of records: whole, or not at all."""
 
 import google_crc32c
 
@@ -13,7 +13,7 @@ def write_shard(path, layout, arrays, start, stop):
 
     Args:
         path: `pathlib.Path` of the file; replaced if it is there.
-        layout: `records.Layout` of the fields.
+        layout: `layout.Layout` of the fields.
         arrays: Dict of arrays.
         start: First record.
         stop: One past the last.
@@ -21,11 +21,21 @@ def write_shard(path, layout, arrays, start, stop):
     Returns:
         `metadata.Shard` that describes the file.
     """
-    crc, step = 0, max(1, _BLOCK_BYTES // layout.stride)
-    with _atomic.replacing(path) as temporary, open(temporary, "wb") as file:
+    step = max(1, _BLOCK_BYTES // layout.stride)
+
+    def blocks():
         for first in range(start, stop, step):
             part = slice(first, min(first + step, stop))
-            block = layout.encode({name: array[part] for name, array in arrays.items()})
-            crc = google_crc32c.extend(crc, block.reshape(-1))
-            file.write(block)
-    return Shard(path.name, stop - start, (stop - start) * layout.stride, crc)
+            yield layout.encode({name: array[part] for name, array in arrays.items()})
+
+    return write_pieces(path, stop - start, blocks())
+
+
+def write_pieces(path, count, pieces):
+    """Writes so many records, given as arrays of bytes; returns their `Shard`."""
+    crc = size = 0
+    with _atomic.replacing(path) as temporary, open(temporary, "wb") as file:
+        for piece in pieces:
+            crc = google_crc32c.extend(crc, piece.reshape(-1))
+            size += file.write(piece)
+    return Shard(path.name, count, size, crc)
