@@ -34,6 +34,11 @@ def one_of(owner, name, value, allowed):
     return value
 
 
+def each(read, value):
+    """Returns what `read` makes of a value, or a tuple of that, of each of several."""
+    return tuple(map(read, value)) if isinstance(value, (tuple, list)) else read(value)
+
+
 def at_least(owner, bound, *names):
     """Refuses attributes of `owner` below `bound`."""
     for name in names:

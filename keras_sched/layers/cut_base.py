@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_sched import _ops as ops
 from keras_sched._chance import amount
-from keras_sched._checks import check, integer, number, one_of
+from keras_sched._checks import check, each, integer, number, one_of
 from keras_sched.layers import boxes
 from keras_sched.layers.base import Augmentation
 
@@ -36,12 +36,7 @@ class Eraser(Cut):
 
     def __init__(self, fill_value, mask_fill, probability, **kwargs):
         super().__init__(**kwargs)
-        several = isinstance(fill_value, (tuple, list))
-        values = [
-            number(self, "fill_value", v)
-            for v in (fill_value if several else [fill_value])
-        ]
-        self.fill_value = tuple(values) if several else values[0]
+        self.fill_value = each(lambda v: number(self, "fill_value", v), fill_value)
         self.mask_fill = mask_fill
         if mask_fill is not None:
             self.mask_fill = integer(self, "mask_fill", mask_fill)
@@ -74,5 +69,4 @@ class Eraser(Cut):
         channels = images.shape[-1 if last else 1]
         must = f"one number, or {channels}, one a channel"
         check(len(values) == channels, self, "fill_value", must, self.fill_value)
-        each = (-1,) if last else (-1, *[1] * len(self.axes(shape)))
-        return ops.reshape(filling, each)
+        return ops.reshape(filling, (-1, *[1] * (0 if last else len(self.axes(shape)))))

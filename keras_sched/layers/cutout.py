@@ -1,7 +1,7 @@
 """Cutout, after DeVries and Taylor 2017."""
 
 from keras_sched import _ops as ops
-from keras_sched._checks import check, integer, one_of
+from keras_sched._checks import check, each, integer, one_of
 from keras_sched.layers import boxes
 from keras_sched.layers.cut_base import Eraser
 
@@ -58,11 +58,7 @@ class Cutout(Eraser):
     ):
         base = dict(data_format=data_format, seed=seed, **kwargs)
         super().__init__(fill_value, mask_fill, probability, **base)
-        several = isinstance(size, (tuple, list))
-        sizes = [
-            integer(self, "size", s, at_least=1) for s in (size if several else [size])
-        ]
-        self.size = tuple(sizes) if several else sizes[0]
+        self.size = each(lambda s: integer(self, "size", s, at_least=1), size)
         self.holes = integer(self, "holes", holes, at_least=1)
         self.border = one_of(self, "border", border, ("clip", "inside"))
 
