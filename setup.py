@@ -8,16 +8,20 @@ INIT = (HERE / "keras_sched" / "__init__.py").read_text(encoding="utf-8")
 
 PLOT = ["matplotlib>=3.8"]
 BEAM = ["apache-beam>=2.77"]
+HUGGING_FACE = ["datasets>=3"]
 EXAMPLES = [*PLOT, "scikit-learn>=1.4"]
 BACKENDS = ["jax>=0.7", "optax>=0.2", "torch>=2.6"]
 BENCHMARKS = [*EXAMPLES, "greenlet>=3.1"]
 TEST = [
     *EXAMPLES,
+    *BEAM,
+    *HUGGING_FACE,
     "hypothesis>=6.100",
     "pytest>=8.2",
     "pytest-xdist>=3.6",
     "scipy>=1.11",
     "tensorboard>=2.20",
+    "tfrecord>=1.14",
 ]
 
 setup(
@@ -33,7 +37,10 @@ setup(
     install_requires=[
         "google-crc32c>=1.5",
         "keras>=3.15",
+        "ml-dtypes>=0.5",
         "numpy>=1.26",
+        "pillow>=10.1",
+        "pyarrow>=15",
         "tensorflow>=2.21",
         "tensorflow-datasets>=4.9.10",
     ],
@@ -44,7 +51,7 @@ setup(
         "backends": BACKENDS,
         "benchmarks": BENCHMARKS,
         "test": TEST,
-        "all": [*BEAM, *BACKENDS, *BENCHMARKS, *TEST],
+        "all": [*BACKENDS, *BENCHMARKS, *TEST],
     },
     entry_points={"console_scripts": ["keras-sched = keras_sched.__main__:main"]},
     classifiers=[

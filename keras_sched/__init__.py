@@ -18,9 +18,10 @@ __all__ = [
 
 
 def _is_command():
-    """Whether this is the start of `keras-sched`, or of `python -m keras_sched`."""
+    """Whether this is the start of `keras-sched`, or of one of its modules by `-m`."""
     program = "".join(sys.argv[:1])
-    as_module = program == "-m" and "keras_sched" in sys.orig_argv
+    module = sys.orig_argv[sys.orig_argv.index("-m") + 1] if program == "-m" else ""
+    as_module = module.partition(".")[0] == "keras_sched"
     return as_module or pathlib.PurePath(program).stem == "keras-sched"
 
 

@@ -7,6 +7,7 @@ next write of the same name sweeps up.
 """
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import re
@@ -52,6 +53,24 @@ def remove(path):
     path = pathlib.Path(path)
     path.unlink(missing_ok=True)
     _flush(path.parent)
+
+
+@contextlib.contextmanager
+def alone(directory):
+    """Holds a folder against other processes that call this; gives whether it is held.
+
+    It is let go by the operating system, however the process ends.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = True
+        except BlockingIOError:
+            held = False
+        yield held
+    finally:
+        os.close(descriptor)
 
 
 def _flush(path):

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from keras_sched._checks import check
-from keras_sched.tfrecord import records
+from keras_sched.tfrecord import index, records
 from keras_sched.tfrecord.layout import FOREIGN
 
 _CHUNK = 2**26
@@ -17,6 +17,12 @@ class File:
     Left out, they are looked for at once: a file whose checksum is right has none, and
     that is found out at the speed of the memory. Otherwise each is checked when it is
     first read.
+
+    Args:
+        directory: Folder of the file.
+        shard: `metadata.Shard` that describes it.
+        layout: `Layout` of its records, or `None` where their lengths differ.
+        skip: Whether damaged records are left out.
     """
 
     def __init__(self, directory, shard, layout, skip):
@@ -26,25 +32,43 @@ class File:
         must += " (verify tells what is wrong)"
         right = size is not None if skip else size == shard.bytes
         check(right, "load", "directory", must, size)
-        content = mapped(self.path)
-        damaged = skip and checksum(content) != shard.crc32c
-        self.begins = sound(content, layout)[0] if damaged else None
-        self.count = len(self.begins) if damaged else shard.records
+        self.content = mapped(self.path)
+        damaged = skip and not holds(self.path, shard)
+        if damaged:
+            self.begins, self.ends, _ = sound(self.content, layout)
+        elif layout:
+            self.begins = np.arange(shard.records) * layout.stride
+        else:
+            self.begins, self.ends = index.read(self.path, self.content, shard.records)
+        self.count = len(self.begins)
         self.checked = np.full(self.count, skip)
-        self.rows = sliding_window_view(content, layout.stride) if self.count else content
+        if layout and self.count:
+            self.rows = sliding_window_view(self.content, layout.stride)
 
     def read(self, numbers):
         """Returns records as rows of bytes; those not read before are checked."""
-        straight = numbers * self.layout.stride
-        places = straight if self.begins is None else self.begins[numbers]
-        rows, new = self.rows[places], ~self.checked[numbers]
+        rows, new = self.rows[self.begins[numbers]], ~self.checked[numbers]
         if new.any():
             damage = self.layout.damage(rows[new])
             for record, what in zip(numbers[new][damage != ""], damage[damage != ""]):
-                place = f"record {record}, byte {record * self.layout.stride}"
-                raise ValueError(f"{self.path}, {place}: {what}")
+                self._refuse(record, what)
             self.checked[numbers] = True
         return rows
+
+    def payloads(self, numbers):
+        """Returns what records hold, as bytes; those not read before are checked."""
+        for number in numbers[~self.checked[numbers]]:
+            what = records.damage(self.content, self.begins[number], self.ends[number])
+            if what:
+                self._refuse(number, what)
+            self.checked[number] = True
+        places = zip(self.begins[numbers].tolist(), self.ends[numbers].tolist())
+        head, foot = records.HEADER, records.FOOTER
+        return [self.content[b + head : e - foot].tobytes() for b, e in places]
+
+    def _refuse(self, record, what):
+        place = f"record {record}, byte {self.begins[record]}"
+        raise ValueError(f"{self.path}, {place}: {what}")
 
 
 def mapped(path):
@@ -52,6 +76,13 @@ def mapped(path):
     if not path.stat().st_size:
         return np.empty(0, "uint8")
     return np.memmap(path, "uint8", "r")
+
+
+def holds(path, shard):
+    """Returns whether a file is what the metadata say of a shard."""
+    if not path.is_file() or path.stat().st_size != shard.bytes:
+        return False
+    return checksum(mapped(path)) == shard.crc32c
 
 
 def checksum(content, tell=lambda count: None):

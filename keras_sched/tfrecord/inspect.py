@@ -6,9 +6,9 @@ import dataclasses
 import numpy as np
 
 from keras_sched._checks import check
-from keras_sched.tfrecord import metadata, records
-from keras_sched.tfrecord.files import mapped
-from keras_sched.tfrecord.layout import Layout
+from keras_sched.tfrecord import metadata, parse, records
+from keras_sched.tfrecord.adopt import adopted, names_of
+from keras_sched.tfrecord.files import File, mapped
 from keras_sched.tfrecord.verify import found
 
 _SAMPLE = 1000
@@ -36,12 +36,14 @@ class Column:
         dtype: Of what its values are; "bytes" where that is not said.
         shape: How many there are, as text: "(32, 32, 3)", or "1 to 7 values".
         note: What else was seen: the format of images, for one.
+        classes: Names of the classes that its numbers stand for.
     """
 
     name: str
     dtype: str
     shape: str
     note: str = ""
+    classes: tuple = ()
 
     def __str__(self):
         return f"{self.name}: {self.dtype} {self.shape} {self.note}".rstrip()
@@ -57,8 +59,9 @@ class Inspection:
         splits: Tuple of `Split`. Of files without metadata each is one.
         columns: Tuple of `Column`.
         stride: How long each record is in bytes, with framing, if all are of one length.
-        labels: How often each class number occurs, by split; empty where nothing is a
-            label.
+        labels: How often each class occurs, by split, under its name or its number; empty
+            where nothing is a label.
+        begun: Tuple of what is said of conversions that go on, or were broken off.
     """
 
     directory: str
@@ -67,6 +70,7 @@ class Inspection:
     columns: tuple
     stride: int | None
     labels: dict
+    begun: tuple = ()
 
     def __str__(self):
         lengths = f"of {self.stride} bytes each" if self.stride else "of several lengths"
@@ -76,10 +80,10 @@ class Inspection:
             lines.append(str(split))
             counted = self.labels.get(split.name, {})
             lines += [f"  label {label}: {count:,}" for label, count in counted.items()]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.begun])
 
 
-def inspect(directory, *, count_labels=True):
+def inspect(directory, *, count_labels=True, adopt=False):
     """Tells what a directory of records holds: splits, fields, classes.
 
     Of files that `convert` did not write, the fields are those of the first 1,000 records
@@ -87,6 +91,8 @@ def inspect(directory, *, count_labels=True):
 
     Args:
         directory: Folder with files of records.
+        adopt: Whether `load` shall read what others have written. Writes `metadata.json`,
+            with the fields as TFDS says them, or as all records show them.
         count_labels: Whether to count how often each class occurs, for which all files
             are gone through. Labels are the second of the pair that was converted, or a
             field called "label"; more than 100 different ones are no classes.
@@ -111,22 +117,42 @@ def inspect(directory, *, count_labels=True):
     directory = metadata.folder(directory)
     check(directory.is_dir(), "inspect", "directory", "a folder", str(directory))
     held = metadata.read(directory)
+    if held is None and adopt:
+        held = adopted(directory)
+        held.claim(directory)
     if held is None:
         return _of_another(directory)
-    layout = Layout(held.fields)
-    columns = (Column(f.name, f.dtype, str(tuple(f.shape))) for f in held.fields)
-    labels = _labels(directory, held, layout) if count_labels else {}
-    splits = tuple(held.splits.values())
+    seen, layout = held.images, held.layout
+    columns = tuple(_stated(field, seen.get(field.name)) for field in held.read_as)
     return Inspection(
-        str(directory), held.name, splits, tuple(columns), layout.stride, labels
+        directory=str(directory),
+        name=held.name,
+        splits=tuple(held.splits.values()),
+        columns=columns,
+        stride=layout and layout.stride,
+        labels=_labels(directory, held) if count_labels else {},
+        begun=tuple(
+            f"{split}: not complete, {len(begun.written)} of "
+            f"{metadata.many(begun.files, 'file')} written"
+            for split, begun in held.begun.items()
+        ),
     )
 
 
-def _labels(directory, held, layout):
+def _stated(field, seen):
+    """Returns the `Column` of a field that metadata state."""
+    notes = [str(seen)] if seen else []
+    notes += [metadata.many(len(field.labels), "class")] if field.labels else []
+    shape = str(tuple(field.shape)).replace("None", "?")
+    return Column(field.name, field.dtype, shape, ", ".join(notes), field.labels)
+
+
+def _labels(directory, held):
     """Returns how often each class occurs, by split; nothing for files not as written."""
-    name, counted = held.supervised[1] if held.supervised else "label", {}
-    numbers = [n for n, field in enumerate(held.fields) if field.name == name]
-    if not numbers or not held.fields[numbers[0]].is_integer:
+    pair = isinstance(held.supervised, tuple) and len(held.supervised) > 1
+    name, counted = held.supervised[1] if pair else "label", {}
+    fields = [field for field in held.fields if field.name == name]
+    if not fields or fields[0].encoding != "integer" or fields[0].shape:
         return {}
     for split in held.splits.values():
         counts = collections.Counter()
@@ -134,13 +160,32 @@ def _labels(directory, held, layout):
             path = directory / shard.file
             if not path.is_file() or path.stat().st_size != shard.bytes:
                 break
-            rows = mapped(path).reshape(-1, layout.stride).view(layout.dtype)[:, 0]
-            values = np.unique(layout.decode(rows, numbers[0]), return_counts=True)
+            values = _values(directory, shard, held.layout, fields[0])
+            values = np.unique(values, return_counts=True)
             counts.update(dict(zip(*(each.tolist() for each in values))))
         else:
             if len(counts) <= 100:
-                counted[split.name] = dict(sorted(counts.items()))
+                names = fields[0].labels or range(max(counts, default=0) + 1)
+                known = {n: names[n] if 0 <= n < len(names) else n for n in counts}
+                counted[split.name] = {known[n]: counts[n] for n in sorted(counts)}
     return counted
+
+
+def _values(directory, shard, layout, field):
+    """Returns the values of one field of integers in all records of a file."""
+    file = File(directory, shard, layout, skip=False)
+    if layout:
+        number = layout.fields.index(field)
+        rows = file.content.reshape(-1, layout.stride).view(layout.dtype)[:, 0]
+        return layout.decode(rows, number)
+    import tensorflow as tf
+
+    found = [np.empty(0, "int64")]
+    for first in range(0, file.count, _SAMPLE):
+        numbers = np.arange(first, min(first + _SAMPLE, file.count))
+        parsed = tf.io.parse_example(file.payloads(numbers), parse.spec([field]))
+        found.append(parsed[field.name].numpy())
+    return np.concatenate(found)
 
 
 def _of_another(directory):
@@ -156,19 +201,13 @@ def _of_another(directory):
         for begin, end in zip(begins[:_SAMPLE], ends[:_SAMPLE]):
             payload = content[begin + records.HEADER : end - records.FOOTER]
             _look(payload.tobytes(), seen)
-        name, split = _names(shard.file)
+        name, split = names_of(shard.file)
         there = metadata.Shard(shard.file, len(begins), len(content), None)
         splits.setdefault(split, []).append(there)
     splits = tuple(metadata.Split(split, tuple(of)) for split, of in splits.items())
     columns = tuple(_column(name, seen[name]) for name in sorted(seen))
     stride = lengths.pop() if len(lengths) == 1 else None
     return Inspection(str(directory), name, splits, columns, stride, {})
-
-
-def _names(file):
-    """Returns the names of dataset and split in a file's name, as TFDS has them."""
-    first, *rest = file.split(".tfrecord")[0].split("-", 1)
-    return (first, rest[0]) if rest else (None, first)
 
 
 def _look(payload, seen):

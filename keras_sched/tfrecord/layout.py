@@ -57,7 +57,7 @@ class Layout:
         records = block.view(self.dtype)[:, 0]
         for index, field in enumerate(self.fields):
             array = arrays[field.name]
-            stored = to_varints(array) if field.is_integer else array
+            stored = to_varints(array) if field.encoding == "integer" else array
             records[str(index)] = stored.reshape(records[str(index)].shape)
         records["crc"] = self.checksums(block)
         return block
@@ -72,7 +72,7 @@ class Layout:
         """Returns field number `index` of structured records, as it was given."""
         field = self.fields[index]
         stored = records[str(index)]
-        if field.is_integer:
+        if field.encoding == "integer":
             return from_varints(stored, field.dtype)
         return np.ascontiguousarray(stored)
 
@@ -94,7 +94,7 @@ class Layout:
         own = np.zeros(self.stride, bool)
         own[-FOOTER:] = True
         for field, offset in zip(self.fields, self.offsets):
-            own[offset : offset + (_VARINT if field.is_integer else field.nbytes)] = True
+            own[offset : offset + (field.nbytes)] = True
         return ~own
 
 
@@ -115,7 +115,7 @@ def from_varints(groups, dtype):
 
 
 def _stored(field):
-    if field.is_integer:
+    if field.encoding == "integer":
         return ("u1", (_VARINT,))
     return (np.dtype(field.dtype), field.shape)
 
@@ -124,18 +124,18 @@ def _example(fields):
     """Returns an Example with zeros for data, and where the data of each field go."""
     entries, places = b"", []
     for field in fields:
-        size = _VARINT if field.is_integer else field.nbytes
-        values = _message(1, bytes(size))
-        feature = _message(3 if field.is_integer else 1, values)
-        entry = _message(1, _message(1, field.name.encode()) + _message(2, feature))
+        size = field.nbytes
+        values = message(1, bytes(size))
+        feature = message(3 if field.encoding == "integer" else 1, values)
+        entry = message(1, message(1, field.name.encode()) + message(2, feature))
         entries += entry
         places.append(len(entries) - size)
-    payload = _message(1, entries)
+    payload = message(1, entries)
     start = HEADER + len(payload) - len(entries)
     return payload, [start + place for place in places]
 
 
-def _message(number, content):
+def message(number, content):
     """Returns one length-delimited field of a protocol buffer."""
     return bytes([number << 3 | 2]) + _varint(len(content)) + content
 

@@ -12,7 +12,9 @@ import pathlib
 
 from keras_sched import _atomic
 from keras_sched._checks import check
-from keras_sched.tfrecord import schema
+from keras_sched.tfrecord import images, schema
+from keras_sched.tfrecord.layout import Layout
+from keras_sched.tfrecord.structure import supervised_keys
 
 _FILE = "metadata.json"
 _VERSION = 1
@@ -30,17 +32,50 @@ def file_name(name, split, index, count):
 
 def many(count, noun):
     """Returns a count in words, "1 file" or "2 files"."""
-    return f"{count} {noun}" + "s" * (count != 1)
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{count} {noun}" + ending * (count != 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One file: its name, and what it must hold."""
+    """One file: its name, and what it must hold.
+
+    Attributes:
+        file: Its name.
+        records: How many records it has.
+        bytes: How long it is.
+        crc32c: Checksum of all of it.
+        images: By name of a field that holds image files, what these are like.
+    """
 
     file: str
     records: int
     bytes: int
     crc32c: int
+    images: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """A file of a conversion that goes on, and what a second run must know of it.
+
+    Attributes:
+        shard: The `Shard`.
+        source: Fingerprint of what was written, or `None` where there is none.
+        rejects: Tuple of pairs: which row of the source was left out, and why.
+    """
+
+    shard: Shard
+    source: str | None
+    rejects: tuple = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """A conversion of one split that goes on, or was broken off."""
+
+    files: int
+    written: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +111,38 @@ class Metadata:
     fields: tuple
     supervised: tuple | None
     splits: dict
+    begun: dict = dataclasses.field(default_factory=dict)
+    adopted: bool = False
 
     @property
     def shards(self):
         return [shard for split in self.splits.values() for shard in split.shards]
+
+    @property
+    def layout(self):
+        """The `Layout` of records of one length, or `None` where lengths differ."""
+        fixed = all(field.nbytes is not None for field in self.fields)
+        return Layout(self.fields) if fixed and not self.adopted else None
+
+    @property
+    def images(self):
+        """What the images of each field are like that holds any, by its name."""
+        names = [field.name for field in self.fields if field.encoding == "image"]
+        seen = {n: [s.images[n] for s in self.shards if n in s.images] for n in names}
+        return {name: images.together(each) for name, each in seen.items() if each}
+
+    @property
+    def read_as(self):
+        """The fields with what the files tell of their images."""
+        seen = self.images
+        return tuple(
+            dataclasses.replace(
+                field, shape=seen[field.name].shape, dtype=max(seen[field.name].dtypes)
+            )
+            if field.name in seen
+            else field
+            for field in self.fields
+        )
 
     def with_shards(self, new):
         """Returns the same with other shards, given by their files' names."""
@@ -91,8 +154,15 @@ class Metadata:
 
     def texts(self):
         """Returns the contents of TFDS's files by name."""
-        features = schema.features_json(self.fields)
-        return {"features.json": features, "dataset_info.json": _text(self._info())}
+        formats = {name: seen.formats for name, seen in self.images.items()}
+        features = schema.features_json(self.read_as, formats)
+        labels = {
+            f"{field.name.replace('/', '-')}.labels.txt": "\n".join(field.labels) + "\n"
+            for field in self.fields
+            if field.labels
+        }
+        info = _text(self._info())
+        return labels | {"features.json": features, "dataset_info.json": info}
 
     def save(self, directory):
         """Writes the three files, ours last."""
@@ -104,6 +174,9 @@ class Metadata:
         """Writes our file alone, which says that the folder is ours."""
         content = {"version": _VERSION} | dataclasses.asdict(self)
         content["splits"] = [dataclasses.asdict(split) for split in self.splits.values()]
+        for key in "begun", "adopted":
+            if not content[key]:
+                del content[key]
         _atomic.write_text(directory / _FILE, _text({"keras_sched": content}))
 
     def _info(self):
@@ -113,8 +186,8 @@ class Metadata:
             "fileFormat": "tfrecord",
             "splits": [self._split_info(split) for split in self.splits.values()],
         }
-        if self.supervised:
-            items = [{"featureKey": key} for key in self.supervised]
+        if keys := supervised_keys(self.supervised):
+            items = [{"featureKey": key} for key in keys]
             info["supervisedKeys"] = {"tuple": {"items": items}}
         return info
 
@@ -144,19 +217,44 @@ def read(directory):
         check(version == _VERSION, "tfrecord", "directory", known, version)
         fields = tuple(_field(field) for field in content["fields"])
         splits = {entry["name"]: _split(entry) for entry in content["splits"]}
-        supervised = content["supervised"] and tuple(content["supervised"])
-        return Metadata(content["name"], fields, supervised, splits)
+        begun = {
+            split: Begun(entry["files"], tuple(map(_written, entry["written"])))
+            for split, entry in content.get("begun", {}).items()
+        }
+        adopted = content.get("adopted", False)
+        supervised = _tuples(content["supervised"])
+        return Metadata(content["name"], fields, supervised, splits, begun, adopted)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         must = f"readable, but {_FILE} is not what convert writes ({error!r})"
         check(False, "tfrecord", "directory", must, str(directory))
 
 
 def _field(entry):
-    return schema.Field(entry["name"], entry["dtype"], tuple(entry["shape"]))
+    return schema.Field(**{name: _tuples(value) for name, value in entry.items()})
 
 
 def _split(entry):
-    return Split(entry["name"], tuple(Shard(**shard) for shard in entry["shards"]))
+    return Split(entry["name"], tuple(map(_shard, entry["shards"])))
+
+
+def _shard(entry):
+    seen = {
+        name: images.Images(*map(_tuples, each.values()))
+        for name, each in entry["images"].items()
+    }
+    return Shard(**entry | {"images": seen})
+
+
+def _written(entry):
+    rejects = _tuples(entry["rejects"])
+    return Written(_shard(entry["shard"]), entry["source"], rejects)
+
+
+def _tuples(value):
+    """Returns what JSON has made of nested tuples, as those again."""
+    if isinstance(value, dict):
+        return {key: _tuples(inner) for key, inner in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _text(content):

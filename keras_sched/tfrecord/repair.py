@@ -5,8 +5,8 @@ import pathlib
 
 from keras_sched import _atomic
 from keras_sched._checks import check
-from keras_sched.tfrecord import metadata
-from keras_sched.tfrecord.files import checksum, mapped
+from keras_sched.tfrecord import index, metadata, records
+from keras_sched.tfrecord.files import holds, mapped
 from keras_sched.tfrecord.verify import examine, stale
 from keras_sched.tfrecord.writer import write_pieces
 
@@ -79,7 +79,8 @@ def repair(directory, *, dry_run=True):
     """
     directory = metadata.folder(directory)
     held = metadata.read(directory)
-    check(held, "repair", "directory", "a folder that convert wrote", str(directory))
+    ours = held and not held.adopted
+    check(ours, "repair", "directory", "a folder that convert wrote", str(directory))
     if not dry_run:
         _put_in_place(directory, held)
     parts = list(_saved(directory, held))
@@ -102,20 +103,23 @@ class _Part:
 
     shard: metadata.Shard
     path: pathlib.Path
-    records: int
     pieces: tuple
+
+    @property
+    def records(self):
+        return len(self.pieces)
 
     def write(self, path):
         """Writes it to a file; returns the `metadata.Shard` that describes it."""
         content = mapped(self.path)
-        pieces = (content[begin:end] for begin, end in self.pieces)
-        written = write_pieces(path, self.records, pieces)
-        return dataclasses.replace(written, file=self.shard.file)
+        pieces = ((content[begin:end], [end - begin]) for begin, end in self.pieces)
+        written = write_pieces(path, pieces)
+        return dataclasses.replace(self.shard, **_told(written))
 
 
 def _saved(directory, held):
     """Yields what can be saved of each damaged file; refuses if that is nothing."""
-    waiting = [s for s in held.shards if _is(_beside(directory, s), s)]
+    waiting = [s for s in held.shards if holds(_beside(directory, s), s)]
     examined = examine(directory, held, [s for s in held.shards if s not in waiting])
     holders = {one.crc32c: directory / one.shard.file for one in examined}
     for one in examined:
@@ -123,29 +127,32 @@ def _saved(directory, held):
         if not one.damages:
             continue
         if holder := holders.get(shard.crc32c):
-            yield _Part(shard, holder, shard.records, ((0, shard.bytes),))
+            begins, ends, _ = records.walk(mapped(holder))
+            yield _Part(shard, holder, tuple(zip(begins.tolist(), ends.tolist())))
             continue
         must = f"one in which something of {shard.file} is left: convert anew"
         check(one.pieces, "repair", "directory", must, "; ".join(map(str, one.damages)))
-        yield _Part(shard, directory / shard.file, len(one.pieces), one.pieces)
+        yield _Part(shard, directory / shard.file, one.pieces)
 
 
 def _put_in_place(directory, held):
     """Gives the files their names that wait beside the old ones; removes other rests."""
     for shard in held.shards:
         beside = _beside(directory, shard)
-        if _is(beside, shard):
+        if holds(beside, shard):
             _atomic.rename(beside, directory / shard.file)
         elif beside.exists():
             _atomic.remove(beside)
+        path = directory / shard.file
+        if held.layout is None and path.is_file():
+            begins, ends, _ = records.walk(mapped(path))
+            index.write(path, ends - begins)
+
+
+def _told(written):
+    """Returns what changes in a `Shard` when other records of it are written."""
+    return {name: getattr(written, name) for name in ("records", "bytes", "crc32c")}
 
 
 def _beside(directory, shard):
     return directory / f".{shard.file}.repaired"
-
-
-def _is(path, shard):
-    """Returns whether a file is what the metadata say of a shard."""
-    if not path.is_file() or path.stat().st_size != shard.bytes:
-        return False
-    return checksum(mapped(path)) == shard.crc32c

@@ -5,9 +5,8 @@ import json
 import re
 
 from keras_sched._checks import check
-from keras_sched.tfrecord import metadata
+from keras_sched.tfrecord import index, metadata
 from keras_sched.tfrecord.files import checksum, mapped, sound
-from keras_sched.tfrecord.layout import Layout
 
 _FILE = re.compile(r"[^.].*\.tfrecords?(-\d+-of-\d+)?")
 
@@ -122,7 +121,7 @@ def examine(directory, held, shards, on_bytes=None):
     paths = [directory / shard.file for shard in shards]
     total = sum(path.stat().st_size for path in paths if path.is_file())
     tell = on_bytes or (lambda *counts: None)
-    layout = held and Layout(held.fields)
+    layout = held and held.layout
     places = {shard.crc32c: shard.file for shard in shards if held}
     return [
         _examine(path, shard, layout, places, lambda count: tell(count, total))
@@ -175,20 +174,30 @@ def _counts(content):
     counts = {}
     for split in content["splits"]:
         lengths = split["shardLengths"]
-        for index, count in enumerate(lengths):
-            place = content["name"], split["name"], index, len(lengths)
+        for number, count in enumerate(lengths):
+            place = content["name"], split["name"], number, len(lengths)
             counts[metadata.file_name(*place)] = int(count)
     return counts
 
 
 def stale(directory, held):
     """Yields the files of the directory that say otherwise than its metadata."""
-    if not held:
+    if not held or held.adopted:
         return
+    for shard in held.shards if held.layout is None else ():
+        path = directory / shard.file
+        if path.is_file() and not index.is_right(path, mapped(path), shard.records):
+            name = index.path_of(path).name
+            yield Damage(name, None, None, f"is not the index of {shard.file}")
     for file, text in held.texts().items():
         path = directory / file
         try:
-            there = json.loads(path.read_text(encoding="utf-8"))
+            there = path.read_text(encoding="utf-8")
+            if path.suffix == ".txt":
+                if there != text:
+                    yield Damage(file, None, None, "says otherwise than metadata.json")
+                continue
+            there = json.loads(there)
         except (OSError, ValueError) as error:
             yield Damage(file, None, None, f"cannot be read: {error}")
             continue

@@ -1,0 +1,76 @@
+"""How far it is: a bar on a terminal, a line now and then elsewhere."""
+
+import contextlib
+import sys
+import time
+
+_SECONDS = 10
+
+
+@contextlib.contextmanager
+def shown(what, total=None, unit="records"):
+    """Gives a function of how many records and bytes have just been done.
+
+    Args:
+        what: What is done, or `None` for nothing to be shown.
+        total: How many records or bytes there are, or `None` where that is not known.
+        unit: Which of the two "records" and "bytes" is counted.
+    """
+    if what is None:
+        yield lambda records, size: None
+        return
+    begun, done = time.monotonic(), {"records": 0, "bytes": 0}
+    show = _bar(what, total, unit) if sys.stderr.isatty() else _lines(what, total, unit)
+    with show as advance:
+
+        def tell(records, size):
+            done["records"] += records
+            done["bytes"] += size
+            seconds = max(time.monotonic() - begun, 1e-9)
+            rate = f"{done['bytes'] / seconds / 1e6:,.0f} MB/s"
+            if unit == "records":
+                rate = f"{done['records'] / seconds:,.0f} records/s, {rate}"
+            advance(done[unit], rate)
+
+        yield tell
+
+
+@contextlib.contextmanager
+def _bar(what, total, unit):
+    from rich import console, progress
+
+    columns = [
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TextColumn("{task.fields[count]}"),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TimeRemainingColumn(),
+    ]
+    there = console.Console(stderr=True)
+    with progress.Progress(*columns, console=there, transient=True) as bar:
+        task = bar.add_task(what, total=total, count="", rate="")
+
+        def advance(done, rate):
+            bar.update(task, completed=done, count=_count(done, total, unit), rate=rate)
+
+        yield advance
+
+
+@contextlib.contextmanager
+def _lines(what, total, unit):
+    told = time.monotonic()
+
+    def advance(done, rate):
+        nonlocal told
+        if time.monotonic() - told > _SECONDS:
+            told = time.monotonic()
+            print(f"{what}: {_count(done, total, unit)}, {rate}", file=sys.stderr)
+
+    yield advance
+
+
+def _count(done, total, unit):
+    if unit == "bytes":
+        done, total = done / 1e6, total and total / 1e6
+        unit = "MB"
+    return f"{done:,.0f}" + (f" of {total:,.0f}" if total else "") + f" {unit}"

@@ -1,0 +1,108 @@
+"""Arrays, in any nest of dicts and tuples."""
+
+import dataclasses
+
+import google_crc32c
+import numpy as np
+
+from keras_sched._checks import check
+from keras_sched.tfrecord import images
+from keras_sched.tfrecord.sources.base import PIECE_BYTES, Names, Piece, Rows, infer
+from keras_sched.tfrecord.structure import flatten
+
+
+class Arrays(Rows):
+    """Arrays of one length.
+
+    Args:
+        source: Nest of dicts and tuples of them.
+        image_format: In which format to store arrays that are images, or "keep".
+        like: By name of a field, the names of its classes.
+    """
+
+    def __init__(self, source, image_format="keep", like=None):
+        leaves, self.nest = flatten(source, _rank)
+        self.columns, fields = infer(leaves)
+        lengths = {name: len(column) for name, column in self.columns.items()}
+        equal = len(set(lengths.values())) == 1 and min(lengths.values()) > 0
+        check(equal, "convert", "source", "arrays of one length, not empty", lengths)
+        self.count = min(lengths.values())
+        self.nbytes = sum(map(nbytes, self.columns.values()))
+        self.form = image_format if image_format in images.FORMATS else None
+        self.fields = tuple(map(self._stored, fields))
+        self.workers = None if self.encoded else 1
+
+    @property
+    def encoded(self):
+        """Names of the fields that are arrays and become image files."""
+        return tuple(f.name for f in self.fields if f.encoding == "image")
+
+    def part(self, start, stop):
+        rows = slice(start, stop)
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return Columns(
+            columns, stop - start, Names("row", start), self.encoded, self.form
+        )
+
+    def _stored(self, field):
+        is_image = field.dtype == "uint8" and len(field.shape) == 3
+        if self.form and is_image and field.shape[2] in (1, 3, 4):
+            return dataclasses.replace(field, encoding="image", shape=(None,) * 3)
+        return field
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Some rows of arrays."""
+
+    columns: dict
+    count: int
+    names: Names
+    encoded: tuple = ()
+    form: str | None = None
+
+    def pieces(self):
+        """Yields the rows."""
+        each = sum(map(nbytes, self.columns.values())) // max(self.count, 1)
+        step = max(1, PIECE_BYTES // max(each, 1))
+        for first in range(0, self.count, step):
+            columns = {n: c[first : first + step] for n, c in self.columns.items()}
+            for name in self.encoded:
+                columns[name] = [images.encode(p, self.form) for p in columns[name]]
+            yield Piece(columns, Names(self.names.noun, self.names.first + first))
+
+    def fingerprint(self):
+        """Returns a checksum of all the values."""
+        crc = google_crc32c.value(repr((self.form, sorted(self.columns))).encode())
+        for name in sorted(self.columns):
+            for part in _parts(self.columns[name]):
+                crc = google_crc32c.extend(crc, part)
+        return f"arrays {crc:08x} {self.count}"
+
+
+def _rank(array):
+    array = array[0] if isinstance(array, (list, tuple)) and len(array) else array
+    is_list = not hasattr(array, "shape") and isinstance(array, (list, tuple))
+    array = np.asarray(array[0]) if is_list and len(array) else array
+    return max(np.ndim(array) - (not is_list), 0) if hasattr(array, "shape") else 0
+
+
+def nbytes(column):
+    """Returns how many bytes the values of a column have."""
+    if isinstance(column, np.ndarray):
+        return column.nbytes
+    return sum(v.nbytes if isinstance(v, np.ndarray) else len(v) for v in column)
+
+
+def _parts(column):
+    """Yields the bytes of a column, some at a time."""
+    if isinstance(column, np.ndarray):
+        step = max(1, PIECE_BYTES // max(column[:1].nbytes, 1))
+        for first in range(0, len(column), step):
+            part = np.ascontiguousarray(column[first : first + step])
+            yield part.reshape(-1).view("uint8")
+        return
+    for value in column:
+        text = value.encode() if isinstance(value, str) else value
+        shaped = isinstance(text, np.ndarray)
+        yield repr(np.shape(text)).encode() + (text.tobytes() if shaped else text)

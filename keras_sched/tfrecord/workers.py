@@ -1,0 +1,87 @@
+"""Files of records, written by several processes.
+
+They are fresh interpreters that import neither Keras nor TensorFlow, nor the program that
+asks: no `if __name__ == "__main__"` is needed, and no fork meets a thread. They end when
+the program does, however it ends.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import subprocess
+import sys
+from multiprocessing.connection import wait
+
+from keras_sched.tfrecord.writer import write_shard
+
+
+def write(tasks, workers, tell=lambda records, size: None):
+    """Yields `metadata.Written` for each task as it is done, and its place.
+
+    Args:
+        tasks: Sequence of `writer.Task`.
+        workers: How many processes. 1: this one.
+        tell: Function of how many records and bytes have just been written.
+
+    Raises:
+        RuntimeError: If a process ends, at once.
+    """
+    if min(workers, len(tasks)) < 2:
+        for number, task in enumerate(tasks):
+            yield number, write_shard(task, tell)
+        return
+    waiting = list(reversed(list(enumerate(tasks))))
+    with contextlib.ExitStack() as stack:
+        started = [_Worker(stack) for _ in range(min(workers, len(waiting)))]
+        busy = {worker.connection: worker for worker in started}
+        for worker in started:
+            worker.give(waiting.pop())
+        while busy:
+            for connection in wait(list(busy)):
+                worker = busy[connection]
+                kind, answer = worker.answer()
+                if kind == "more":
+                    tell(*answer)
+                    continue
+                if kind == "failed":
+                    raise answer
+                number = worker.number
+                if waiting:
+                    worker.give(waiting.pop())
+                else:
+                    del busy[connection]
+                yield number, answer
+
+
+class _Worker:
+    """One process."""
+
+    def __init__(self, stack):
+        self.connection, theirs = multiprocessing.Pipe()
+        command = [sys.executable, "-m", "keras_sched.tfrecord.worker"]
+        self.process = subprocess.Popen(
+            [*command, str(theirs.fileno())],
+            stdin=subprocess.PIPE,
+            pass_fds=[theirs.fileno()],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        theirs.close()
+        stack.callback(self.end)
+
+    def give(self, numbered):
+        self.number, task = numbered
+        self.path = task.path
+        self.connection.send(task)
+
+    def answer(self):
+        try:
+            return self.connection.recv()
+        except (EOFError, ConnectionError):
+            code = self.process.wait()
+            told = f"a process that wrote {self.path} ended with code {code}; converting "
+            raise RuntimeError(f"{told}again goes on where this stopped") from None
+
+    def end(self):
+        self.connection.close()
+        self.process.stdin.close()
+        self.process.wait()
