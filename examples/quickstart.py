@@ -31,8 +31,9 @@ def write_records(directory):
     split = dict(random_state=SEED, test_size=360)
     x, x_test, y, y_test = train_test_split(images, labels, stratify=labels, **split)
     parts = (x[180:], y[180:]), (x[:180], y[:180]), (x_test, y_test)
+    how = dict(overwrite=True, progress=False)
     for name, part in zip(SPLITS, parts):
-        print("  ", tfrecord.convert(part, directory, split=name, overwrite=True))
+        print("  ", tfrecord.convert(part, directory, split=name, **how))
 
 
 def build_model():

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import sys
 
 PLOT = """\
@@ -19,15 +20,26 @@ read, never run. Keras's own schedules are known too.
   keras-sched plot "in_epochs(Warmup(CosineDecay(0.1, 85), 5), 391)" 0.05 two.png
 """
 
+CONVERT = """\
+Writes a dataset as TFRecords: a folder of class folders with images, a CSV with paths of
+images or a table, a .npz file, tfds:NAME, or a folder that TFDS has written. Broken off,
+the same command goes on.
+
+  keras-sched convert shapes/ records/
+  keras-sched convert photos.csv records/ --split test --on-error skip
+  keras-sched convert tfds:mnist records/ --shards 8
+"""
 INSPECT = """\
 Tells what a folder of TFRecords holds: splits, fields, how often each class occurs. Of
-files that others have written too, by a look into their records.
+files that others have written too, by a look into their records; with --adopt they can be
+read by `tfrecord.load` from then on.
 
   keras-sched inspect records/
 """
 VERIFY = """\
 Reads every byte of a folder of TFRecords and names what is damaged by file, record and
-byte. Ends with 0 where nothing is, with 1 where something is.
+byte. Ends with 0 where nothing is, with 1 where something is. With --decode, images are
+decoded too.
 
   keras-sched verify records/
   keras-sched verify records/ --json | jq .damages
@@ -55,11 +67,11 @@ def main(arguments=None):
     try:
         return chosen.run(chosen) or 0
     except ValueError as error:
-        return _fail(2, error)
-    except (ImportError, OSError) as error:
+        return _fail(1 if type(error).__name__ == "BadRowError" else 2, error)
+    except (ImportError, OSError, RuntimeError) as error:
         return _fail(1, error)
     except KeyboardInterrupt:
-        return 130
+        return _fail(130, chosen.broken_off)
 
 
 @contextlib.contextmanager
@@ -76,14 +88,32 @@ def _without_noise():
         os.close(nowhere)
 
 
+def _load_tensorflow():
+    """Has it say what it says when it starts, where that is not heard."""
+    with _without_noise():
+        import tensorflow as tf
+
+        tf.constant(0)
+
+
 def _fail(code, error):
     print(f"keras-sched: {error}", file=sys.stderr)
     return code
 
 
+def _size(text):
+    """Returns how many bytes a text such as 64MB or 1GiB means."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?", text.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 64MB or 1GiB")
+    number, prefix, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " kMGT".index(prefix or " "))
+
+
 def _parser():
     about = "Training recipes for Keras 3, from the command line."
     parser = argparse.ArgumentParser("keras-sched", description=about)
+    parser.set_defaults(broken_off="broken off")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     text = dict(formatter_class=argparse.RawDescriptionHelpFormatter)
     drawing = commands.add_parser("plot", help="draw schedules", description=PLOT, **text)
@@ -92,6 +122,7 @@ def _parser():
     drawing.add_argument("picture", **file)
     drawing.add_argument("--steps", type=int, help="draw so many steps")
     drawing.set_defaults(run=_plot)
+    _add_convert(commands, text)
     on_records = {
         "inspect": ("tell what TFRecords hold", INSPECT, _inspect),
         "verify": ("tell what is damaged in TFRecords", VERIFY, _verify),
@@ -103,9 +134,37 @@ def _parser():
         command.add_argument("folder", **folder)
         command.add_argument("--json", action="store_true", help="print it as JSON")
         command.set_defaults(run=run)
+        if name == "inspect":
+            told = "have `load` read what others wrote: writes metadata.json"
+            command.add_argument("--adopt", action="store_true", help=told)
+        if name == "verify":
+            told = "decode every image too"
+            command.add_argument("--decode", action="store_true", help=told)
         if name == "repair":
             command.add_argument("--apply", action="store_true", help="really do it")
     return parser
+
+
+def _add_convert(commands, text):
+    short = "write a dataset as TFRecords"
+    command = commands.add_parser("convert", help=short, description=CONVERT, **text)
+    command.add_argument("source", metavar="SOURCE", help="folder, file or tfds:NAME")
+    command.add_argument("folder", metavar="FOLDER", type=pathlib.Path, help="where to")
+    add = command.add_argument
+    add("--name", help="name for TFDS; else the folder's")
+    add("--split", help="one split; else all that the source has, or train")
+    add("--shards", type=int, metavar="N", help="number of files")
+    add("--shard-bytes", type=_size, metavar="SIZE", help="about how long: 64MB, 1GiB")
+    add("--image-format", metavar="FORMAT", help="keep, raw, jpeg, png, bmp, gif or webp")
+    add("--workers", type=int, metavar="N", help="number of processes; else the cores")
+    add("--on-error", choices=("raise", "skip"), help="skip: leave bad rows out")
+    add("--no-resume", dest="resume", action="store_false", help="begin anew")
+    add("--overwrite", action="store_true", help="replace a split that is there")
+    add("--index", action="store_true", help="write where records begin, for DALI")
+    add("--quiet", dest="progress", action="store_false", help="show no progress")
+    add("--json", action="store_true", help="print the result as JSON")
+    broken_off = "broken off; the same command goes on where this stopped"
+    command.set_defaults(run=_convert, broken_off=broken_off)
 
 
 def _plot(chosen):
@@ -118,19 +177,44 @@ def _plot(chosen):
     print(chosen.picture)
 
 
+def _convert(chosen):
+    from keras_sched import tfrecord
+
+    ours = ("source", "folder", "run", "broken_off", "json")
+    how = {name: value for name, value in vars(chosen).items() if name not in ours}
+    how = {name: value for name, value in how.items() if value is not None}
+    if chosen.source.startswith("tfds:") or _is_of_tfds(chosen.source):
+        _load_tensorflow()
+    done = tfrecord.convert(chosen.source, chosen.folder, **how)
+    for split in done.values() if isinstance(done, dict) else [done]:
+        _print(chosen, split)
+
+
+def _is_of_tfds(source):
+    return (pathlib.Path(source) / "dataset_info.json").is_file()
+
+
 def _inspect(chosen):
     with _without_noise():
         from keras_sched import tfrecord
 
-        found = tfrecord.inspect(chosen.folder)
+        found = tfrecord.inspect(chosen.folder, adopt=chosen.adopt)
     _print(chosen, found)
 
 
 def _verify(chosen):
     from keras_sched import tfrecord
+    from keras_sched.tfrecord import progress
 
-    with _bar(chosen) as advance:
-        found = tfrecord.verify(chosen.folder, on_bytes=advance)
+    if chosen.decode:
+        _load_tensorflow()
+    what = None if chosen.json else "verify"
+    with progress.shown(what, unit="bytes") as tell:
+        found = tfrecord.verify(
+            chosen.folder,
+            decode=chosen.decode,
+            on_bytes=lambda count, total: tell(0, count, total),
+        )
     _print(chosen, found)
     return 0 if found.sound else 1
 
@@ -144,30 +228,6 @@ def _repair(chosen):
 def _print(chosen, found):
     text = json.dumps(dataclasses.asdict(found), indent=2) if chosen.json else str(found)
     print(text)
-
-
-@contextlib.contextmanager
-def _bar(chosen):
-    """Gives a function of bytes done and bytes in all that shows them on a terminal."""
-    if chosen.json or not sys.stderr.isatty():
-        yield None
-        return
-    from rich import console, progress
-
-    columns = [
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-    ]
-    shown = console.Console(stderr=True)
-    with progress.Progress(*columns, console=shown, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def advance(count, total):
-            bar.update(task, advance=count, total=total)
-
-        yield advance
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import platform
 import re
+
+_NODE = re.sub(r"\W", "", platform.node())[:32]  # Others may write on the same disk.
 
 
 @contextlib.contextmanager
@@ -24,7 +27,7 @@ def replacing(path, verify=None):
     """
     path = pathlib.Path(path).resolve()
     _sweep(path)
-    temporary = path.with_name(f".{path.stem}~{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}~{_NODE}-{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         _flush(temporary)
@@ -82,8 +85,9 @@ def _flush(path):
 
 
 def _sweep(path):
-    """Removes what killed processes left of earlier attempts at `path`."""
-    name = re.escape(f".{path.stem}~") + "([0-9]{1,9})" + re.escape(f".tmp{path.suffix}")
+    """Removes what killed processes of this machine left of attempts at `path`."""
+    begin, end = f".{path.stem}~{_NODE}-", f".tmp{path.suffix}"
+    name = re.escape(begin) + "([0-9]{1,9})" + re.escape(end)
     for leftover in path.parent.iterdir():
         found = re.fullmatch(name, leftover.name)
         if found and not _alive(int(found[1])):

@@ -53,7 +53,7 @@ ONLY_IN = {  # Where each of these packages may be imported.
     "google_crc32c": {"tfrecord"},
     "matplotlib": {"plot"},
     "jax": {"_draws"},
-    "tensorflow": {"_chance", "_draws", "_passes", "layers", "tfrecord"},
+    "tensorflow": {"__main__", "_chance", "_draws", "_passes", "layers", "tfrecord"},
     "torch": {"_draws", "_driver", "_random"},
     "zipfile": {"callbacks"},
 }

@@ -96,7 +96,7 @@ def test_the_file_is_flushed_then_verified_then_renamed_then_its_folder_flushed(
 ):
     log = _log(monkeypatch)
     _write(path, NEW, verify=lambda temporary: log.append(("verify", temporary.name)))
-    name = f".model.v1~{os.getpid()}.tmp.keras"
+    name = f".model.v1~{_atomic._NODE}-{os.getpid()}.tmp.keras"
     folder = path.parent.name
     expected = [("fsync", name), ("verify", name), ("replace", name), ("fsync", folder)]
     assert log == expected
@@ -179,10 +179,11 @@ def test_what_has_another_name_is_not_swept_up(path, dead):
     others = [
         _leftover(path.with_name("model.v2.keras"), dead),
         _leftover(path.with_name("model.v1.h5"), dead),
-        path.with_name(".model.v1~notes.tmp.keras"),
-        path.with_name(f".model.v1~{10**12}.tmp.keras"),
-        path.with_name(f".model.v1.{dead}~{dead}.tmp.keras"),
-        path.with_name(f"model.v1~{dead}.tmp.keras"),
+        path.with_name(f".model.v1~{_atomic._NODE}-notes.tmp.keras"),
+        path.with_name(f".model.v1~{_atomic._NODE}-{10**12}.tmp.keras"),
+        path.with_name(f".model.v1.{dead}~{_atomic._NODE}-{dead}.tmp.keras"),
+        path.with_name(f"model.v1~{_atomic._NODE}-{dead}.tmp.keras"),
+        path.with_name(f".model.v1~elsewhere-{dead}.tmp.keras"),
     ]
     for other in others:
         other.write_text("mine")
@@ -281,7 +282,7 @@ def _write(path, text, verify=None):
 
 
 def _leftover(path, process):
-    leftover = path.with_name(f".{path.stem}~{process}.tmp{path.suffix}")
+    leftover = path.with_name(f".{path.stem}~{_atomic._NODE}-{process}.tmp{path.suffix}")
     leftover.write_text("half")
     return leftover
 

@@ -8,6 +8,7 @@ import numpy as np
 FORMATS = ("jpeg", "png", "bmp", "gif", "webp")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "I;16": 1, "I;16B": 1, "LA": 2, "RGBA": 4}
+_SAME = {"mpo": "jpeg"}  # Several in one file, as phones write; the first is read.
 _QUALITY = 95
 
 
@@ -76,11 +77,13 @@ def look(content):
         NoImageError: For a file that is none, is of another format, or is cut off.
     """
     image = _open(content)
-    form = image.format.lower()
+    form = _SAME.get(image.format.lower(), image.format.lower())
     if form not in FORMATS:
         raise NoImageError(f"is of the format {form}, not of {', '.join(FORMATS)}")
     if not _WHOLE[form](content):
         raise NoImageError("is cut off before its end")
+    if form == "bmp" and image.mode == "P":
+        raise NoImageError("is a BMP with a palette, which TensorFlow takes for grey")
     deep = image.mode.startswith("I")
     width, height = image.size
     channels = 3 if form in ("gif", "bmp") else _CHANNELS.get(image.mode, 3)
@@ -132,6 +135,8 @@ def _open(content):
         raise NoImageError("is empty")
     try:
         return Image.open(io.BytesIO(content))
+    except Image.DecompressionBombError as error:
+        raise NoImageError("is too large: see `PIL.Image.MAX_IMAGE_PIXELS`") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise NoImageError("is no image, or its head is damaged") from error
 

@@ -131,11 +131,7 @@ def inspect(directory, *, count_labels=True, adopt=False):
         columns=columns,
         stride=layout and layout.stride,
         labels=_labels(directory, held) if count_labels else {},
-        begun=tuple(
-            f"{split}: not complete, {len(begun.written)} of "
-            f"{metadata.many(begun.files, 'file')} written"
-            for split, begun in held.begun.items()
-        ),
+        begun=tuple(f"{split}: {begun}" for split, begun in held.begun.items()),
     )
 
 

@@ -10,6 +10,8 @@ import dataclasses
 import json
 import pathlib
 
+import google_crc32c
+
 from keras_sched import _atomic
 from keras_sched._checks import check
 from keras_sched.tfrecord import images, schema
@@ -77,6 +79,10 @@ class Begun:
     files: int
     written: tuple = ()
 
+    def __str__(self):
+        files = many(self.files, "file")
+        return f"not complete, {len(self.written)} of {files} written"
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -119,6 +125,11 @@ class Metadata:
         return [shard for split in self.splits.values() for shard in split.shards]
 
     @property
+    def begun_shards(self):
+        """Those of conversions that are not complete."""
+        return [one.shard for begun in self.begun.values() for one in begun.written]
+
+    @property
     def layout(self):
         """The `Layout` of records of one length, or `None` where lengths differ."""
         fixed = all(field.nbytes is not None for field in self.fields)
@@ -137,7 +148,10 @@ class Metadata:
         seen = self.images
         return tuple(
             dataclasses.replace(
-                field, shape=seen[field.name].shape, dtype=max(seen[field.name].dtypes)
+                field,
+                shape=seen[field.name].shape,
+                dtype=max(seen[field.name].dtypes),
+                formats=seen[field.name].formats,
             )
             if field.name in seen
             else field
@@ -154,8 +168,7 @@ class Metadata:
 
     def texts(self):
         """Returns the contents of TFDS's files by name."""
-        formats = {name: seen.formats for name, seen in self.images.items()}
-        features = schema.features_json(self.read_as, formats)
+        features = schema.features_json(self.read_as)
         labels = {
             f"{field.name.replace('/', '-')}.labels.txt": "\n".join(field.labels) + "\n"
             for field in self.fields
@@ -177,7 +190,8 @@ class Metadata:
         for key in "begun", "adopted":
             if not content[key]:
                 del content[key]
-        _atomic.write_text(directory / _FILE, _text({"keras_sched": content}))
+        whole = {"keras_sched": content, "crc32c": _checksum(content)}
+        _atomic.write_text(directory / _FILE, _text(whole))
 
     def _info(self):
         info = {
@@ -212,9 +226,12 @@ def read(directory):
         return None
     known = f"of version {_VERSION}, the one this release of keras_sched knows"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))["keras_sched"]
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        content = whole["keras_sched"]
         version = content["version"]
         check(version == _VERSION, "tfrecord", "directory", known, version)
+        if whole["crc32c"] != _checksum(content):
+            raise KeyError("it does not match its checksum")
         fields = tuple(_field(field) for field in content["fields"])
         splits = {entry["name"]: _split(entry) for entry in content["splits"]}
         begun = {
@@ -224,7 +241,7 @@ def read(directory):
         adopted = content.get("adopted", False)
         supervised = _tuples(content["supervised"])
         return Metadata(content["name"], fields, supervised, splits, begun, adopted)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, json.JSONDecodeError, UnicodeError) as error:
         must = f"readable, but {_FILE} is not what convert writes ({error!r})"
         check(False, "tfrecord", "directory", must, str(directory))
 
@@ -255,6 +272,10 @@ def _tuples(value):
     if isinstance(value, dict):
         return {key: _tuples(inner) for key, inner in value.items()}
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _checksum(content):
+    return google_crc32c.value(json.dumps(content, sort_keys=True).encode())
 
 
 def _text(content):

@@ -76,7 +76,15 @@ def _images(field, contents, leading, image_size):
     shape = (*(image_size or (height, width)), channels)
 
     def decode(content):
-        image = tf.image.decode_image(content, channels or 0, dtype, None, False)
+        def decoded(channels):
+            return tf.image.decode_image(content, channels or 0, dtype, None, False)
+
+        if "webp" in field.formats:  # It is decoded with its own channels, or not at all.
+            is_webp = tf.strings.substr(content, 8, 4) == "WEBP"
+            ways = lambda: decoded(0)[..., :channels], lambda: decoded(channels)
+            image = tf.cond(is_webp, *ways)
+        else:
+            image = decoded(channels)
         image = tf.ensure_shape(image, (height, width, channels))
         if image_size and tuple(image_size) != (height, width):
             image = tf.image.resize(image, image_size, antialias=True)

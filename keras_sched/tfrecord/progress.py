@@ -9,7 +9,7 @@ _SECONDS = 10
 
 @contextlib.contextmanager
 def shown(what, total=None, unit="records"):
-    """Gives a function of how many records and bytes have just been done.
+    """Gives a function of how many records and bytes have just been done (of how many).
 
     Args:
         what: What is done, or `None` for nothing to be shown.
@@ -17,26 +17,28 @@ def shown(what, total=None, unit="records"):
         unit: Which of the two "records" and "bytes" is counted.
     """
     if what is None:
-        yield lambda records, size: None
+        yield lambda *done, **how: None
         return
     begun, done = time.monotonic(), {"records": 0, "bytes": 0}
-    show = _bar(what, total, unit) if sys.stderr.isatty() else _lines(what, total, unit)
+    just = dict(done)  # Without what was there before.
+    show = _bar(what, unit) if sys.stderr.isatty() else _lines(what, unit)
     with show as advance:
 
-        def tell(records, size):
-            done["records"] += records
-            done["bytes"] += size
+        def tell(records, size, total=total, new=True):
+            for name, more in ("records", records), ("bytes", size):
+                done[name] += more
+                just[name] += more * new
             seconds = max(time.monotonic() - begun, 1e-9)
-            rate = f"{done['bytes'] / seconds / 1e6:,.0f} MB/s"
+            rate = f"{just['bytes'] / seconds / 1e6:,.0f} MB/s"
             if unit == "records":
-                rate = f"{done['records'] / seconds:,.0f} records/s, {rate}"
-            advance(done[unit], rate)
+                rate = f"{just['records'] / seconds:,.0f} records/s, {rate}"
+            advance(done[unit], total, rate)
 
         yield tell
 
 
 @contextlib.contextmanager
-def _bar(what, total, unit):
+def _bar(what, unit):
     from rich import console, progress
 
     columns = [
@@ -48,19 +50,20 @@ def _bar(what, total, unit):
     ]
     there = console.Console(stderr=True)
     with progress.Progress(*columns, console=there, transient=True) as bar:
-        task = bar.add_task(what, total=total, count="", rate="")
+        task = bar.add_task(what, total=None, count="", rate="")
 
-        def advance(done, rate):
-            bar.update(task, completed=done, count=_count(done, total, unit), rate=rate)
+        def advance(done, total, rate):
+            count = _count(done, total, unit)
+            bar.update(task, completed=done, total=total, count=count, rate=rate)
 
         yield advance
 
 
 @contextlib.contextmanager
-def _lines(what, total, unit):
+def _lines(what, unit):
     told = time.monotonic()
 
-    def advance(done, rate):
+    def advance(done, total, rate):
         nonlocal told
         if time.monotonic() - told > _SECONDS:
             told = time.monotonic()

@@ -84,6 +84,8 @@ def repair(directory, *, dry_run=True):
     if not dry_run:
         _put_in_place(directory, held)
     parts = list(_saved(directory, held))
+    must = "one whose conversion is complete: convert goes on with it"
+    check(not held.begun, "repair", "directory", must, list(held.begun))
     restated = tuple(damage.file for damage in stale(directory, held))
     if not dry_run:
         new = {

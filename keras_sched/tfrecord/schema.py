@@ -35,6 +35,7 @@ class Field:
             write; "raw", the little-endian bytes of the array, which loses nothing;
             "string", a `bytes_list`; "image", the bytes of an image file.
         labels: Names of the classes that integers stand for.
+        formats: Of which formats the images of the records are, where that is known.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Field:
     shape: tuple
     encoding: str
     labels: tuple = ()
+    formats: tuple = ()
 
     @classmethod
     def of(cls, name, dtype, shape, labels=()):
@@ -73,19 +75,15 @@ class Field:
         """Whether each record says which shape its array has."""
         return self.encoding == "raw" and self.shape.count(None) > 1
 
-    def to_tfds(self, formats=()):
-        """Returns the field as `features.json` has it.
-
-        Args:
-            formats: Of which formats its images are.
-        """
+    def to_tfds(self):
+        """Returns the field as `features.json` has it."""
         if self.labels:
             count = {"numClasses": str(len(self.labels))}
             return {"pythonClassName": _CLASS_LABEL, "classLabel": count}
-        if self.encoding == "image" and set(formats) <= _TFDS_DECODES:
+        if self.encoding == "image" and set(self.formats) <= _TFDS_DECODES:
             image = {"shape": _dimensions(self.shape), "dtype": self.dtype}
-            if len(formats) == 1:
-                image["encodingFormat"] = formats[0].replace("bmp", "")
+            if len(self.formats) == 1:
+                image["encodingFormat"] = self.formats[0].replace("bmp", "")
             return {"pythonClassName": _IMAGE, "image": image}
         if self.encoding == "image":
             return Field.of(self.name, "string", ()).to_tfds()
@@ -132,7 +130,7 @@ def column(name, values):
         is_list = isinstance(values, list)
         if is_list and any(isinstance(value, (str, bytes)) for value in values):
             return _listed(name, values)
-        values = _array(values)
+        values = array(values)
     if values.ndim and values.dtype.kind in "OUS":
         return _listed(name, list(values))
     known = values.dtype.name in DTYPES and values.dtype.isnative
@@ -142,15 +140,26 @@ def column(name, values):
     return values, Field.of(name, values.dtype.name, values.shape[1:])
 
 
-def _array(values):
-    """Returns values as an array; as one of objects if they differ in shape."""
+def array(values):
+    """Returns values as an array: of objects if they differ in shape, or are strings."""
     try:
-        return np.asarray(values)
+        found = np.asarray(values)
     except ValueError:
         values = list(values)
-        array = np.empty(len(values), object)
-        array[:] = values
-        return array
+        found = np.empty(len(values), object)
+        found[:] = values
+        return found
+    # NumPy's own strings lose the zeros at their ends.
+    return np.array(values, object) if found.dtype.kind in "US" else found
+
+
+def kind(array):
+    """Returns the dtype of an array as text, "string" where it has nothing else."""
+    if array.dtype.kind in "OUS" and all(
+        isinstance(value, (str, bytes)) for value in array.flat
+    ):
+        return "string"
+    return array.dtype.name
 
 
 def _listed(name, values):
@@ -160,16 +169,22 @@ def _listed(name, values):
     must = "values of strings, or of arrays of one dtype and rank"
     sound = all(isinstance(v, (np.ndarray, list, tuple, np.generic)) for v in values)
     check(sound, "convert", "source", must, {name: type(values[0]).__name__})
-    arrays = [_array(value) for value in values]
-    dtypes = {"string" if a.dtype.kind in "US" else a.dtype.name for a in arrays}
-    ranks = {array.ndim for array in arrays}
+    arrays = [array(value) for value in values]
+    typed = [a for a, v in zip(arrays, values) if a.size or isinstance(v, np.ndarray)]
+    dtypes = {kind(one) for one in typed or arrays}
+    given = any(isinstance(value, np.ndarray) for value in values)
+    if not given and dtypes == {"int64", "float64"}:
+        dtypes = {"float64"}
+    ranks = {one.ndim for one in arrays}
     same = len(dtypes) == 1 and len(ranks) == 1
     same = same and dtypes <= {*DTYPES, "string"}
     check(same, "convert", "source", must, {name: sorted(dtypes | ranks, key=str)})
-    shape = merged_shape(array.shape for array in arrays)
+    shape = merged_shape(one.shape for one in arrays)
     (dtype,) = dtypes
     fits = dtype != "string" or None not in shape[1:]
     check(fits, "convert", "source", "strings in lists, or in arrays of one shape", name)
+    if dtype != "string":
+        arrays = [one.astype(dtype, copy=False) for one in arrays]
     return arrays, Field.of(name, dtype, shape)
 
 
@@ -179,20 +194,15 @@ def merged_shape(shapes):
     return tuple(side.pop() if len(side) == 1 else None for side in sides)
 
 
-def features_json(fields, formats):
-    """Returns the text of TFDS's `features.json`.
-
-    Args:
-        fields: Tuple of `Field`.
-        formats: By name of a field, of which formats its images are.
-    """
+def features_json(fields):
+    """Returns the text of TFDS's `features.json`."""
     tree = {}
     for field in fields:
         *path, name = field.name.split("/")
         inner = tree
         for key in path:
             inner = inner.setdefault(key, {})
-        inner[name] = field.to_tfds(formats.get(field.name, ()))
+        inner[name] = field.to_tfds()
     return json.dumps(_features_dict(tree), indent=2, sort_keys=True) + "\n"
 
 
@@ -227,8 +237,9 @@ def _fields(name, content):
     elif "image" in content:
         yield Field(name, content["image"]["dtype"], _shape(content["image"]), "image")
     elif "sequence" in content:
-        (inner,) = _fields(name, content["sequence"]["feature"])
-        known = inner.is_shaped and inner.encoding in ("integer", "float", "string")
+        inner, *others = _fields(name, content["sequence"]["feature"])
+        plain = inner.encoding in ("integer", "float", "string")
+        known = not others and inner.is_shaped and plain
         check(known, "tfrecord", "directory", "of features that are known", {name: kind})
         length = int(content["sequence"].get("length", -1))
         shape = (None if length < 0 else length, *inner.shape)

@@ -5,7 +5,7 @@ import json
 import re
 
 from keras_sched._checks import check
-from keras_sched.tfrecord import index, metadata
+from keras_sched.tfrecord import index, metadata, parse, records
 from keras_sched.tfrecord.files import checksum, mapped, sound
 
 _FILE = re.compile(r"[^.].*\.tfrecords?(-\d+-of-\d+)?")
@@ -63,7 +63,7 @@ class Verification:
         return "\n".join([*map(str, self.damages), f"{total}: {found}"])
 
 
-def verify(directory, *, on_bytes=None):
+def verify(directory, *, decode=False, on_bytes=None):
     """Reads every byte and tells what is not as it was written.
 
     A file of `convert` is held against its checksum, and record by record where that is
@@ -72,6 +72,8 @@ def verify(directory, *, on_bytes=None):
 
     Args:
         directory: Folder with files of records.
+        decode: Whether to parse each record too that `load` would parse, and to decode
+            its images.
         on_bytes: Function of how many bytes have just been read and how many there are in
             all, for a progress bar.
 
@@ -88,9 +90,14 @@ def verify(directory, *, on_bytes=None):
     directory = metadata.folder(directory)
     check(directory.is_dir(), "verify", "directory", "a folder", str(directory))
     held = metadata.read(directory)
-    shards = held.shards if held else found(directory, "verify")
+    ours = held and [*held.shards, *held.begun_shards]
+    shards = ours or found(directory, "verify")
     check(shards, "verify", "directory", "a folder with TFRecord files", str(directory))
+    must = "False for files whose fields are not known (inspect can adopt them)"
+    check(held or not decode, "verify", "decode", must, decode)
     examined = examine(directory, held, shards, on_bytes)
+    if decode and held.layout is None:
+        examined = [_decoded(directory, held.read_as, one) for one in examined]
     read = [one for one in examined if one.bytes is not None]
     return Verification(
         directory=str(directory),
@@ -154,6 +161,33 @@ def _examine(path, shard, layout, places, tell):
     return Examined(shard, size, len(begins), crc, tuple(damages), pieces)
 
 
+def _decoded(directory, fields, one):
+    """Returns the same `Examined`, with the damages of records that cannot be decoded."""
+    import tensorflow as tf
+
+    if not one.bytes:
+        return one
+    path, damages = directory / one.shard.file, []
+    content = mapped(path)
+    begins, ends, _ = records.scan(content)
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+    def attempt(payload):
+        return parse.one(payload, fields)
+
+    for number, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist())):
+        payload = content[begin + records.HEADER : end - records.FOOTER].tobytes()
+        try:
+            attempt(payload)
+        except tf.errors.OpError as error:
+            what = f"cannot be decoded: {error.message.splitlines()[0]}"
+            damages.append(Damage(one.shard.file, number, begin, what))
+    left = one.records - len(damages)
+    return dataclasses.replace(
+        one, records=left, damages=(*one.damages, *damages), pieces=()
+    )
+
+
 def found(directory, owner):
     """Returns the shards of a folder that another has written, with what is known."""
     info = directory / "dataset_info.json"
@@ -184,6 +218,8 @@ def stale(directory, held):
     """Yields the files of the directory that say otherwise than its metadata."""
     if not held or held.adopted:
         return
+    for split, begun in held.begun.items():
+        yield Damage(f"{split} split", None, None, f"is {begun}: convert goes on with it")
     for shard in held.shards if held.layout is None else ():
         path = directory / shard.file
         if path.is_file() and not index.is_right(path, mapped(path), shard.records):

@@ -1,7 +1,8 @@
 """A process of its own that writes files of records; `workers` starts it."""
 
+import contextlib
 import os
-import signal
+import pickle
 import sys
 import threading
 from multiprocessing.connection import Connection
@@ -11,19 +12,30 @@ from keras_sched.tfrecord.writer import write_shard
 
 def main():
     """Writes the files of the tasks that come, until none comes any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asks.
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with Connection(int(sys.argv[1])) as parent:
+    with (
+        contextlib.suppress(EOFError, ConnectionError),
+        Connection(int(sys.argv[1])) as parent,
+    ):
         while True:
-            try:
-                task = parent.recv()
-            except EOFError:
-                return
-            try:
-                written = write_shard(task, lambda *more: parent.send(("more", more)))
-                parent.send(("done", written))
-            except Exception as error:
-                parent.send(("failed", error))
+            parent.send(_answer(parent.recv(), lambda *done: parent.send(("more", done))))
+
+
+def _answer(task, tell):
+    try:
+        return "done", write_shard(task, tell)
+    except ConnectionError:
+        raise
+    except Exception as error:
+        return "failed", _portable(error)
+
+
+def _portable(error):
+    """Returns an error that the other process can read."""
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(repr(error))
 
 
 def _end_with_parent():

@@ -63,6 +63,7 @@ class _Worker:
             [*command, str(theirs.fileno())],
             stdin=subprocess.PIPE,
             pass_fds=[theirs.fileno()],
+            start_new_session=True,  # Ctrl-C is for this process alone.
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         theirs.close()
@@ -71,12 +72,18 @@ class _Worker:
     def give(self, numbered):
         self.number, task = numbered
         self.path = task.path
-        self.connection.send(task)
+        with self._told_if_ended():
+            self.connection.send(task)
 
     def answer(self):
-        try:
+        with self._told_if_ended():
             return self.connection.recv()
-        except (EOFError, ConnectionError):
+
+    @contextlib.contextmanager
+    def _told_if_ended(self):
+        try:
+            yield
+        except (EOFError, OSError):
             code = self.process.wait()
             told = f"a process that wrote {self.path} ended with code {code}; converting "
             raise RuntimeError(f"{told}again goes on where this stopped") from None

@@ -29,7 +29,11 @@ class Arrays(Rows):
         self.count = min(lengths.values())
         self.nbytes = sum(map(nbytes, self.columns.values()))
         self.form = image_format if image_format in images.FORMATS else None
-        self.fields = tuple(map(self._stored, fields))
+        labelled = (
+            dataclasses.replace(field, labels=tuple((like or {}).get(field.name, ())))
+            for field in fields
+        )
+        self.fields = tuple(map(self._stored, labelled))
         self.workers = None if self.encoded else 1
 
     @property
@@ -105,4 +109,5 @@ def _parts(column):
     for value in column:
         text = value.encode() if isinstance(value, str) else value
         shaped = isinstance(text, np.ndarray)
-        yield repr(np.shape(text)).encode() + (text.tobytes() if shaped else text)
+        content = text.tobytes() if shaped else text
+        yield repr((np.shape(text), len(content))).encode() + content

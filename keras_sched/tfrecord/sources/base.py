@@ -103,18 +103,20 @@ def _fit(fields, row):
 
 def _fit_value(field, value):
     """Returns a value as the field's dtype and shape, or says why it is none."""
+    if isinstance(value, OSError):
+        raise ValueError(f"`{field.name}`: {value.strerror}")
     if field.encoding == "image" or (field.dtype == "string" and not field.shape):
         if isinstance(value, (str, bytes)):
             return value
         raise ValueError(f"`{field.name}` is of type {type(value).__name__}, no bytes")
-    array = np.asarray(value)
+    array = schema.array(value)
     if field.dtype == "string":
-        sound = array.dtype.kind in "USO"
+        sound = not array.size or schema.kind(array) == "string"
     elif isinstance(value, (np.ndarray, np.generic)):
         sound = array.dtype.name == field.dtype
     else:
-        given, array = array, array.astype(field.dtype)
-        sound = given.dtype.kind in "biufc" and _same(given, array)
+        sound = array.dtype.kind in "biufc" and _holds(field.dtype, array)
+        array = array.astype(field.dtype) if sound else array
     if not sound:
         raise ValueError(f"`{field.name}` is not of dtype {field.dtype}: {value!r:.80}")
     shaped = len(array.shape) == len(field.shape)
@@ -123,9 +125,16 @@ def _fit_value(field, value):
     return array
 
 
-def _same(given, array):
-    back = array.astype(given.dtype)
-    return given.dtype.kind in "fc" or bool((back == given).all())
+def _holds(dtype, array):
+    """Returns whether a dtype holds numbers; of floats, but for digits of them."""
+    to = np.dtype(dtype).kind
+    if array.dtype.kind in "fc" and to not in "biu":
+        return to == "c" or array.dtype.kind == "f"
+    if array.dtype.kind == "c":
+        return False
+    with np.errstate(invalid="ignore"):
+        back = array.astype(dtype).astype(array.dtype)
+    return bool((back == array).all())
 
 
 def column(field, values):

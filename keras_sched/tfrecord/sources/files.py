@@ -164,7 +164,8 @@ def class_folders(root, image_format, like):
 
 def splits_of(root):
     """Returns the folders of splits in a folder, by name, if it has no others."""
-    folders = {e.name: root / e.name for e in os.scandir(root) if _visible(e)}
+    names = sorted(entry.name for entry in os.scandir(root) if _visible(entry))
+    folders = {name: root / name for name in names}
     return folders if folders and set(folders) <= SPLITS else {}
 
 
@@ -201,7 +202,7 @@ def table(path, image_format, like):
     label = next((name for name in ("label", "class") if name in columns), None)
     if not paths:
         return Arrays(columns, image_format, labels)
-    if len(paths) == 1:
+    if len(paths) == 1 and not {"image", "file_name"} & (columns.keys() - paths):
         columns["file_name"] = columns.pop(paths[0])
         columns["image"], paths = columns["file_name"], ["image"]
     nest = (paths[0], label) if label else None

@@ -68,8 +68,11 @@ def _content(image):
         return None
     if image["bytes"] is not None:
         return image["bytes"]
-    with open(image["path"], "rb") as file:
-        return file.read()
+    try:
+        with open(image["path"], "rb") as file:
+            return file.read()
+    except OSError as error:
+        return error  # Told of the row that it is in.
 
 
 def _field(name, feature):

@@ -1,5 +1,6 @@
 """Rows that come one after another: tf.data, TFDS, iterables of dicts."""
 
+import collections
 import dataclasses
 import itertools
 
@@ -34,7 +35,7 @@ class Dataset(Source):
     """
 
     def __init__(self, dataset, fields=None, nest=None, nbytes=None):
-        specs, own_nest = flatten(dataset.element_spec, lambda spec: len(spec.shape))
+        specs, own_nest = flatten(dataset.element_spec, _rank)
         for name, spec in specs.items():
             dense = type(spec).__name__ == "TensorSpec" and spec.shape.rank is not None
             must = "a dataset of dense tensors of known rank"
@@ -85,9 +86,10 @@ class Dicts(Source):
         self.sample = list(itertools.islice(self.rows, self.count or _SAMPLE))
         check(self.sample, "convert", "source", "of at least one row", self.sample)
         flat = [_flat(row) for row in self.sample]
-        must = "an iterable of dicts"
-        check(isinstance(flat[0], dict), "convert", "source", must, self.sample[0])
-        alike = [row for row in flat if _kinds(row) == _kinds(flat[0])]
+        kinds = list(map(_kinds, flat))
+        most = collections.Counter(kinds).most_common(1)[0][0]
+        check(most, "convert", "source", "an iterable of dicts", self.sample[0])
+        alike = [row for row, one in zip(flat, kinds) if _alike(one, most)]
         _, self.fields = infer({name: [row[name] for row in alike] for name in alike[0]})
 
     def pieces(self):
@@ -156,11 +158,32 @@ def _kinds(row):
     """Returns of which kind of array each field is; whole numbers may be floats too."""
     if not isinstance(row, dict):
         return None
-    arrays = {name: np.asarray(value) for name, value in row.items()}
-    return {
-        n: (a.ndim, "f" if a.dtype.kind in "if" else a.dtype.kind)
-        for n, a in arrays.items()
-    }
+    return tuple((name, *_kind(row[name])) for name in sorted(row, key=str))
+
+
+def _kind(value):
+    """Returns the rank of a value, and of what it is; of an empty list, `None`."""
+    array = schema.array(value)
+    if not array.size and not isinstance(value, np.ndarray):
+        return array.ndim, None
+    kind = "string" if schema.kind(array) == "string" else array.dtype.kind
+    return array.ndim, "f" if kind == "i" else kind
+
+
+def _alike(one, other):
+    """Returns whether rows of these kinds have the same fields."""
+    return (
+        one is not None
+        and len(one) == len(other)
+        and all(
+            a[:2] == b[:2] and (a[2] == b[2] or None in (a[2], b[2]))
+            for a, b in zip(one, other)
+        )
+    )
+
+
+def _rank(spec):
+    return getattr(getattr(spec, "shape", None), "rank", None) or 0
 
 
 def _batched(rows, count):

@@ -1,0 +1,222 @@
+"""What is to be written where: sources, names, files, and what must fit together."""
+
+import contextlib
+import dataclasses
+import errno
+import os
+import re
+import shutil
+
+from keras_sched import _atomic
+from keras_sched._checks import check, integer, one_of
+from keras_sched.tfrecord import images, metadata, sources
+from keras_sched.tfrecord.layout import Layout
+from keras_sched.tfrecord.writer import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How to convert, checked."""
+
+    shards: int | None
+    shard_bytes: int
+    image_format: str
+    workers: int | None
+    on_error: str
+    resume: bool
+    index: bool
+    progress: bool
+
+    def __post_init__(self):
+        for name in "shards", "workers":
+            if (value := getattr(self, name)) is not None:
+                integer("convert", name, value, at_least=1)
+        whole = isinstance(self.shard_bytes, int) and self.shard_bytes >= 1
+        must = "an integer of at least 1"
+        check(whole, "convert", "shard_bytes", must, self.shard_bytes)
+        forms = ("keep", "raw", *images.FORMATS)
+        one_of("convert", "image_format", self.image_format, forms)
+        one_of("convert", "on_error", self.on_error, ("raise", "skip"))
+
+
+class Plan:
+    """What is to be written of one split.
+
+    Its `files` are how many, or `None` where the rows have to tell.
+    """
+
+    def __init__(self, split, source, how):
+        _check_word("split", split)
+        self.split, self.source, self.how = split, source, how
+        count, self.nbytes = source.count, source.nbytes
+        if all(field.nbytes is not None for field in source.fields) and count:
+            self.nbytes = count * Layout(source.fields).stride
+        shards, self.files = how.shards, None
+        if shards is not None:
+            must = "None for rows whose number is not known"
+            check(count is not None, "convert", "shards", must, shards)
+            must = f"at most the number of records, {count}"
+            check(shards <= count, "convert", "shards", must, shards)
+            self.files = shards
+        elif count is not None and self.nbytes is not None:
+            self.files = max(1, min(count, -(-self.nbytes // how.shard_bytes)))
+
+    @property
+    def workers(self):
+        """How many processes write."""
+        if not isinstance(self.source, sources.Rows):
+            return 1
+        return self.how.workers or self.source.workers or os.cpu_count()
+
+    def parts(self):
+        """Returns what goes into each of the files, whose number is known."""
+        count, files = self.source.count, self.files
+        ends = [count * number // files for number in range(files + 1)]
+        if isinstance(self.source, sources.Rows):
+            return [self.source.part(*pair) for pair in zip(ends, ends[1:])]
+        stream = sources.Stream(self.source.pieces())
+        sizes = [end - begin for begin, end in zip(ends, ends[1:])]
+        return [stream.part(rows=size) for size in sizes[:-1]] + [stream.part()]
+
+    def task(self, path, part):
+        skip = self.how.on_error == "skip"
+        return Task(path, self.source.fields, part, skip, self.how.index)
+
+
+def planned(source, directory, name, split, overwrite, how):
+    """Returns the `Plan` of each split, and the `Metadata` of a folder with none.
+
+    Raises:
+        ValueError: For what does not fit what the folder has.
+    """
+    if split is not None:
+        _check_word("split", split)
+    before = _before(directory)
+    name = _name(name, directory, before)
+    found = sources.splits(source, split, how.image_format, _labels(before))
+    new = metadata.Metadata(name, *_agreed(found), {})
+    _joined(new, found, before, overwrite)
+    plans = {split: Plan(split, part, how) for split, part in found.items()}
+    check_room(directory, sum(_left(plan, before) for plan in plans.values()))
+    return plans, new
+
+
+def _left(plan, before):
+    """Returns how many bytes are to be written, about, where some are written already."""
+    begun = before and before.begun.get(plan.split)
+    there = len(begun.written) if begun and begun.files == plan.files else 0
+    return (plan.nbytes or 0) * (1 - there / plan.files if plan.files else 1)
+
+
+@contextlib.contextmanager
+def alone(directory):
+    """Makes a folder, and holds it against other conversions."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with _atomic.alone(directory) as held:
+        must = "one that no other process converts into"
+        check(held, "convert", "directory", must, str(directory))
+        yield
+
+
+def begin(directory, new, splits, overwrite, resume):
+    """Claims a folder for splits that are now to be written.
+
+    Those that are there are taken off the list before their files change.
+
+    Args:
+        directory: The folder.
+        new: `Metadata` of it without splits.
+        splits: Names of the splits.
+        overwrite: Whether they may be there.
+        resume: Whether what was broken off is to go on.
+
+    Returns:
+        `Metadata`, with the other splits.
+    """
+    before = metadata.read(directory)
+    held = _joined(new, splits, before, overwrite)
+    for split in splits:
+        held.splits.pop(split, None)
+        if not resume:
+            held.begun.pop(split, None)
+    if before and (directory / "dataset_info.json").exists():
+        dataclasses.replace(before, splits=held.splits).save(directory)
+    held.claim(directory)
+    return held
+
+
+def _joined(new, splits, before, overwrite):
+    """Returns `new` with the splits that are there; refuses what does not fit them."""
+    if before is None:
+        return dataclasses.replace(new, splits={}, begun={})
+    there = before.splits
+    for split in splits:
+        must = f"another than {sorted(there)}, or overwrite=True given"
+        check(overwrite or split not in there, "convert", "split", must, split)
+    same = (before.fields, before.supervised) == (new.fields, new.supervised)
+    must = f"of the fields the directory has: {[str(field) for field in before.fields]}"
+    only = set(there) <= set(splits)
+    check(same or only, "convert", "source", must, [str(field) for field in new.fields])
+    begun = dict(before.begun) if same else {}
+    return dataclasses.replace(new, splits=dict(there), begun=begun)
+
+
+def _agreed(found):
+    """Returns fields and nest of the splits of a source, which all have the same."""
+    (first, one), *others = found.items()
+    for split, part in others:
+        same = (part.fields, part.nest) == (one.fields, one.nest)
+        must = f"of the same fields in {split} as in {first}: {[*map(str, one.fields)]}"
+        check(same, "convert", "source", must, [*map(str, part.fields)])
+    return one.fields, one.nest
+
+
+def _before(directory):
+    """Returns the metadata of a folder that is ours; refuses one that is another's."""
+    free = directory.is_dir() or not directory.exists()
+    check(free, "convert", "directory", "a folder, or free", str(directory))
+    before = metadata.read(directory)
+    theirs = [
+        n for n in ("dataset_info.json", "features.json") if (directory / n).exists()
+    ]
+    ours = not before.adopted if before else not theirs
+    must = f"without a dataset that convert did not write: it has {theirs}"
+    check(ours, "convert", "directory", must, str(directory))
+    return before
+
+
+def _labels(before):
+    fields = before.fields if before and before.splits else ()
+    return {field.name: field.labels for field in fields if field.labels}
+
+
+def _name(name, directory, before):
+    name = _check_word("name", name or (before.name if before else _word(directory)))
+    same = before is None or name == before.name
+    check(same, "convert", "name", "that of the dataset in the directory", name)
+    return name
+
+
+def _check_word(name, word):
+    plain = isinstance(word, str) and re.fullmatch("[a-z][a-z0-9_]*", word)
+    must = "a word of lower-case letters, digits and underscores"
+    check(plain, "convert", name, must, word)
+    return word
+
+
+def _word(directory):
+    """Returns the name TFDS would give a folder, `name/` or `name/1.0.0/`."""
+    versioned = re.fullmatch(r"\d+\.\d+\.\d+", directory.name)
+    text = directory.parent.name if versioned else directory.name
+    word = re.sub("[^a-z0-9]+", "_", text.lower()).strip("_")
+    return word if word[:1].isalpha() else f"dataset_{word}".rstrip("_")
+
+
+def check_room(directory, nbytes):
+    """Refuses what would not fit on the disk."""
+    while not directory.exists():
+        directory = directory.parent
+    free = shutil.disk_usage(directory).free
+    if free < nbytes:
+        told = f"{nbytes / 1e6:,.0f} MB are to be written, and {free / 1e6:,.0f} are free"
+        raise OSError(errno.ENOSPC, told, str(directory))
