@@ -28,6 +28,11 @@ the same command goes on.
   keras-sched convert shapes/ records/
   keras-sched convert photos.csv records/ --split test --on-error skip
   keras-sched convert tfds:mnist records/ --shards 8
+
+With --runner, a pipeline of Apache Beam writes the same files; what else is given goes to
+Beam:
+
+  keras-sched convert photos/ records/ --runner FlinkRunner --flink_master=host:8081
 """
 INSPECT = """\
 Tells what a folder of TFRecords holds: splits, fields, how often each class occurs. Of
@@ -63,7 +68,11 @@ def main(arguments=None):
         Exit code: 0, 1 where data are damaged or a file or a package failed, 2 for a
         mistake in the command, 130 after Ctrl-C.
     """
-    chosen = _parser().parse_args(arguments)
+    parser = _parser()
+    chosen, others = parser.parse_known_args(arguments)
+    if others and not getattr(chosen, "runner", None):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    chosen.options = others
     try:
         return chosen.run(chosen) or 0
     except ValueError as error:
@@ -161,6 +170,7 @@ def _add_convert(commands, text):
     add("--no-resume", dest="resume", action="store_false", help="begin anew")
     add("--overwrite", action="store_true", help="replace a split that is there")
     add("--index", action="store_true", help="write where records begin, for DALI")
+    add("--runner", metavar="RUNNER", help="Beam's: direct, FlinkRunner, SparkRunner ...")
     add("--quiet", dest="progress", action="store_false", help="show no progress")
     add("--json", action="store_true", help="print the result as JSON")
     broken_off = "broken off; the same command goes on where this stopped"
@@ -180,12 +190,27 @@ def _plot(chosen):
 def _convert(chosen):
     from keras_sched import tfrecord
 
-    ours = ("source", "folder", "run", "broken_off", "json")
+    ours = ("source", "folder", "run", "broken_off", "json", "runner", "options")
     how = {name: value for name, value in vars(chosen).items() if name not in ours}
     how = {name: value for name, value in how.items() if value is not None}
+    if chosen.runner:
+        return _convert_by_beam(chosen, how)
     if chosen.source.startswith("tfds:") or _is_of_tfds(chosen.source):
         _load_tensorflow()
-    done = tfrecord.convert(chosen.source, chosen.folder, **how)
+    _print_splits(chosen, tfrecord.convert(chosen.source, chosen.folder, **how))
+
+
+def _convert_by_beam(chosen, how):
+    from keras_sched.tfrecord import beam
+
+    if "workers" in how:
+        raise ValueError("--workers is not for --runner: Beam's options say how many")
+    how = {name: how[name] for name in how if name not in ("resume", "progress")}
+    run = dict(runner=chosen.runner, options=chosen.options)
+    _print_splits(chosen, beam.run(chosen.source, chosen.folder, **run, **how))
+
+
+def _print_splits(chosen, done):
     for split in done.values() if isinstance(done, dict) else [done]:
         _print(chosen, split)
 

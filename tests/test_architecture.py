@@ -50,8 +50,12 @@ MAY_IMPORT = {
     },
 }
 ONLY_IN = {  # Where each of these packages may be imported.
+    "apache_beam": {"tfrecord"},
+    "datasets": {"tfrecord"},
     "google_crc32c": {"tfrecord"},
     "matplotlib": {"plot"},
+    "PIL": {"tfrecord"},
+    "pyarrow": {"tfrecord"},
     "jax": {"_draws"},
     "tensorflow": {"__main__", "_chance", "_draws", "_passes", "layers", "tfrecord"},
     "torch": {"_draws", "_driver", "_random"},

@@ -1,5 +1,6 @@
 """The command as a user runs it: what it prints, leaves on the disk and returns."""
 
+import itertools
 import json
 import pathlib
 import subprocess
@@ -8,9 +9,11 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_sched import tfrecord
 from keras_sched.__main__ import main
+from keras_sched.tfrecord import workers, writer
 
 matplotlib.use("Agg")
 ONE = "OneCycle(0.4, total_steps=1000)"
@@ -43,6 +46,11 @@ MISTAKES = [
     (["plot", "OneCycle(-1, 9)", "x.png"], "`max_learning_rate` of OneCycle must be ab"),
     (["plot", ONE, "x.doc"], "`path` of plot.save must be a file ending in"),
     (["plot", ONE, "x.png", "--steps", "0"], "must be an integer of at least 1"),
+    (["convert", "none", "out"], "`source` of convert must be there, or arrays"),
+    (["convert", ".", "out"], "must be a folder of folders with images in them"),
+    (["convert", ".", "out", "--shards", "0"], "`shards` of convert must be an integer"),
+    (["convert", ".", "out", "--image-format", "tiff"], "`image_format` of convert must"),
+    (["convert", ".", "o", "--runner", "direct", "--workers", "2"], "not for --runner"),
     (["inspect", "none"], "`directory` of inspect must be a folder"),
     (["verify", "none"], "`directory` of verify must be a folder"),
     (["repair", "."], "`directory` of repair must be a folder that convert wrote"),
@@ -132,6 +140,121 @@ def test_inspect_says_what_is_there(tmp_path, capsys):
     said = json.loads(capsys.readouterr().out)
     assert said["splits"][0]["shards"][0]["records"] == 3
     assert said["labels"] == {"train": {"1": 1, "3": 2}}
+
+
+def pictures(folder):
+    """Draws six pictures of two classes, one of them cut off."""
+    for number in range(6):
+        path = folder / ("cat", "dog")[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 255, (20 + number, 30, 3))
+        Image.fromarray(pixels.astype("uint8")).save(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    return folder
+
+
+def test_convert_writes_a_folder_and_says_what_and_how_far(tmp_path):
+    source, out = pictures(tmp_path / "pictures"), tmp_path / "out"
+    done = run("convert", source, out, "--on-error", "skip", "--shard-bytes", "5kB")
+    assert done.returncode == 0
+    size = sum(path.stat().st_size for path in out.glob("*-of-00002"))
+    assert done.stdout == f"train: 5 records, {size:,} bytes in 2 files\n"
+    assert done.stderr.splitlines() == [
+        f"train: 6 rows into 2 files in {out}",
+        "  file_name: string ()",
+        "  image: uint8 (?, ?, ?) as image",
+        "  label: int64 (), 2 classes",
+        f"1 row left out: see {out / 'out-train.rejects.jsonl'}",
+    ]
+    (reject,) = map(json.loads, (out / "out-train.rejects.jsonl").open())
+    assert reject == {"row": "dog/5.jpg", "reason": "is cut off before its end"}
+    assert run("inspect", out).stdout.splitlines() == [
+        "out: records of several lengths",
+        "  file_name: string ()",
+        "  image: uint8 (?, 30, 3) JPEG, 20 to 24 x 30 pixels",
+        "  label: int64 () 2 classes",
+        f"train: 5 records, {size:,} bytes in 2 files",
+        "  label cat: 3",
+        "  label dog: 2",
+    ]
+
+
+def test_convert_speaks_json_and_not_of_its_progress_when_it_shall_not(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.arange(4))
+    done = run("convert", tmp_path / "x.npz", tmp_path / "out", "--json", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert (said["name"], said["shards"][0]["records"]) == ("train", 4)
+
+
+def test_a_row_that_cannot_be_written_is_an_error_of_the_data(tmp_path, capsys):
+    source, out = pictures(tmp_path / "pictures"), tmp_path / "out"
+    assert main(["convert", str(source), str(out), "--quiet"]) == 1
+    told = capsys.readouterr().err
+    assert told == "keras-sched: dog/5.jpg: is cut off before its end\n"
+
+
+def test_a_conversion_broken_off_says_so_and_the_same_command_goes_on(
+    tmp_path, monkeypatch, capsys
+):
+    source, out = pictures(tmp_path / "pictures"), tmp_path / "out"
+    arguments = ["convert", str(source), str(out), "--shards", "3", "--on-error", "skip"]
+    real, calls = writer.write_shard, itertools.count()
+
+    def breaks_off(task, tell):
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return real(task, tell)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(workers, "write_shard", breaks_off)
+        assert main([*arguments, "--workers", "1"]) == 130
+    assert "broken off; the same command goes on" in capsys.readouterr().err
+    assert main(["verify", str(out)]) == 1
+    told = capsys.readouterr().out
+    assert "is not complete, 2 of 3 files written: convert goes on with it" in told
+    assert main(arguments) == 0
+    assert "train: going on, 2 of 3 files there" in capsys.readouterr().err
+    assert main(["verify", str(out)]) == 0
+
+
+def test_convert_by_beam_writes_the_same_files(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.arange(9))
+    for name, how in ("local", []), ("beam", ["--runner", "direct"]):
+        out = tmp_path / name / "d"
+        done = run("convert", tmp_path / "x.npz", out, "--shards", "2", *how)
+        assert done.returncode == 0, done.stderr
+        assert "train: 9 records, 351 bytes in 2 files" in done.stdout
+    one, other = (
+        {path.name: path.read_bytes() for path in (tmp_path / name / "d").iterdir()}
+        for name in ("local", "beam")
+    )
+    assert one == other
+
+
+def test_what_only_beam_knows_is_refused_without_a_runner(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["convert", ".", "out", "--flink_master=x"])
+    assert stopped.value.code == 2
+    assert "unrecognized arguments: --flink_master=x" in capsys.readouterr().err
+
+
+def test_verify_decodes_images_when_it_is_told_to(tmp_path):
+    source = pictures(tmp_path / "pictures")
+    bad = source / "cat" / "0.jpg"
+    content = bytearray(bad.read_bytes())
+    middle = content.rindex(b"\xff\xda") + 2
+    content[middle : middle + 6] = b"\0" * 6
+    bad.write_bytes(content)
+    done = run("convert", source, tmp_path / "out", "--on-error", "skip", "--quiet")
+    assert "5 records" in done.stdout
+    assert run("verify", tmp_path / "out").returncode == 0
+    done = run("verify", tmp_path / "out", "--decode")
+    assert done.returncode == 1
+    first, last = done.stdout.splitlines()
+    assert first.startswith("out-train.tfrecord-00000-of-00001, record ")
+    assert "cannot be decoded" in first
+    assert last.startswith("4 sound records")
 
 
 def test_verify_loads_neither_keras_nor_tensorflow(tmp_path):
