@@ -5,23 +5,27 @@ worker then loads `shard=(index, count)` of them, other records than the other i
 steps, and both train one model by `tf.distribute.MultiWorkerMirroredStrategy`. In the end
 they add up which records they have seen: each of the 1,437, once in each epoch.
 
-Two cores, 60 s, most of it TensorFlow's start and the first step:
+Two cores, 33 s, most of it TensorFlow's start:
 
     1. Images into records
-       train: 1,437 records, 189,684 bytes in 1 file
-       test: 360 records, 47,520 bytes in 1 file
-    2. Two workers
-       worker 0 of 2: 719 records in 23 steps an epoch
+       train: 1,437 records, 206,928 bytes in 1 file
+       test: 360 records, 51,840 bytes in 1 file
+    2. 2 workers
        worker 1 of 2: 718 records in 23 steps an epoch
-       epoch 1: loss 1.284
-       ...
+       worker 0 of 2: 719 records in 23 steps an epoch
+       epoch 1: loss 0.916
+       epoch 2: loss 0.374
+       epoch 3: loss 0.157
+       epoch 4: loss 0.101
     3. Result
+       test accuracy 96.4%
+       1,437 records, seen {4} times each
 
-Of Keras 3.15, `fit` and `train_on_batch` do not run under this strategy (they reduce what
-each worker has as if it were a tensor, and metrics over an axis they do not have), so the
-loop here is `strategy.run`. A worker runs over its dataset as it is: a dataset given to
+With Keras 3.15 neither `fit` nor `train_on_batch` runs under this strategy: `fit` fails
+to build the model from the batch of one worker, and both to reduce metrics. So the loop
+here is `strategy.run`. A worker goes through its dataset as it is: one that is given to
 `strategy.experimental_distribute_dataset` has each batch cut into as many as there are
-workers, which with `shard` would be one time too often.
+workers, which with `shard` is once too often.
 """
 
 import argparse

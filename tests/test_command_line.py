@@ -212,7 +212,7 @@ def test_a_conversion_broken_off_says_so_and_the_same_command_goes_on(
     assert "broken off; the same command goes on" in capsys.readouterr().err
     assert main(["verify", str(out)]) == 1
     told = capsys.readouterr().out
-    assert "is not complete, 2 of 3 files written: convert goes on with it" in told
+    assert "is not finished, 2 of 3 files written: convert goes on with it" in told
     assert main(arguments) == 0
     assert "train: going on, 2 of 3 files there" in capsys.readouterr().err
     assert main(["verify", str(out)]) == 0

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_sched import tfrecord
-from keras_sched.tfrecord import reader
+from keras_sched.tfrecord import batches
 
 
 def numbered(directory, count, shards=1):
@@ -65,7 +65,7 @@ def test_damage_is_named_by_file_record_and_byte(tmp_path, place, what, record):
 @pytest.fixture
 def batch_by_batch(monkeypatch):
     """Has each batch read by itself, so that damage takes no other with it."""
-    monkeypatch.setattr(reader, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(batches, "_CHUNK_BYTES", 1)
 
 
 @pytest.mark.usefixtures("batch_by_batch")

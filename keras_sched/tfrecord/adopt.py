@@ -43,11 +43,14 @@ def adopted(directory):
 
 def names_of(file):
     """Returns the names of dataset and split in a file's name, as TFDS has them."""
-    first, *rest = file.split(".tfrecord")[0].split("-", 1)
+    stem = re.sub(r"-\d+-of-\d+$", "", file.split(".tfrecord")[0])
+    first, *rest = stem.split("-", 1)
     return (first, rest[0]) if rest else (None, first)
 
 
 def _places(path):
+    must = "one that has all the files it tells of"
+    check(path.is_file(), "inspect", "directory", must, path.name)
     content = mapped(path)
     begins, ends, flaws = records.scan(content)
     must = "one of sound files (verify names what is damaged, and repair is for ours)"
@@ -97,6 +100,8 @@ def _shown(directory, places):
                     maybe = kind == "bytes_list" and len(values) == 1
                     maybe = maybe and pictures.get(name, True)
                     pictures[name] = maybe and _is_image(values[0])
+    must = "one whose records are tf.train.Example, with fields"
+    check(kinds, "inspect", "directory", must, sorted(places))
     fields = []
     for name in sorted(kinds):
         must = f"one whose records all have `{name}`, of one kind"
@@ -130,7 +135,7 @@ def _described(path, places, fields):
     for payloads in _payloads(path, places) if pictures else ():
         parsed = tf.io.parse_example(payloads, parse.spec(pictures))
         for name, each in seen.items():
-            each.append(images.together(map(images.look, parsed[name].numpy())))
+            each.append(_looked_at(path, parsed[name].numpy()))
     return metadata.Shard(
         path.name,
         len(places[0]),
@@ -138,6 +143,14 @@ def _described(path, places, fields):
         checksum(content),
         {name: images.together(each) for name, each in seen.items() if each},
     )
+
+
+def _looked_at(path, contents):
+    try:
+        return images.together(map(images.look, contents))
+    except images.NoImageError as error:
+        must = "one of images that are whole"
+        check(False, "inspect", "directory", must, f"{path.name}: one {error}")
 
 
 def _nest(directory, names):

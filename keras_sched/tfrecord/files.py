@@ -36,6 +36,8 @@ class File:
         damaged = skip and not holds(self.path, shard)
         if damaged:
             self.begins, self.ends, _ = sound(self.content, layout)
+        elif skip and layout is None:  # Not checked again, so not where an index says.
+            self.begins, self.ends, _ = records.walk(self.content)
         elif layout:
             self.begins = np.arange(shard.records) * layout.stride
         else:

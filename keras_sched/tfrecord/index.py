@@ -6,6 +6,8 @@ from keras_sched import _atomic
 from keras_sched._checks import check
 from keras_sched.tfrecord import records
 
+_LEAST = records.HEADER + records.FOOTER
+
 
 def path_of(file):
     """Returns the path of the index of a file of records."""
@@ -36,7 +38,8 @@ def read(file, content, count):
     """
     begins, lengths = _read(file)
     ends = begins + lengths
-    whole = len(begins) == count and ends[-1:].sum() == len(content)
+    whole = len(begins) == count and (lengths >= _LEAST).all()
+    whole = whole and ends[-1:].sum() == len(content)
     if whole and (begins[1:] == ends[:-1]).all() and begins[:1].sum() == 0:
         return begins, ends
     begins, ends, end = records.walk(content)
@@ -60,5 +63,5 @@ def _read(file):
     try:
         text = path_of(file).read_bytes()
         return np.array(text.split(), "int64").reshape(-1, 2).T
-    except (OSError, ValueError):
+    except (OSError, ValueError, OverflowError):
         return np.empty((2, 0), "int64")

@@ -117,7 +117,7 @@ def inspect(directory, *, count_labels=True, adopt=False):
     directory = metadata.folder(directory)
     check(directory.is_dir(), "inspect", "directory", "a folder", str(directory))
     held = metadata.read(directory)
-    if held is None and adopt:
+    if adopt and (held is None or held.adopted):
         held = adopted(directory)
         held.claim(directory)
     if held is None:

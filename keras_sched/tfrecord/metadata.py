@@ -81,7 +81,7 @@ class Begun:
 
     def __str__(self):
         files = many(self.files, "file")
-        return f"not complete, {len(self.written)} of {files} written"
+        return f"not finished, {len(self.written)} of {files} written"
 
 
 @dataclasses.dataclass(frozen=True)

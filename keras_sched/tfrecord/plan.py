@@ -13,6 +13,8 @@ from keras_sched.tfrecord import images, metadata, sources
 from keras_sched.tfrecord.layout import Layout
 from keras_sched.tfrecord.writer import Task
 
+_THEIRS = ("dataset_info", "features")
+
 
 @dataclasses.dataclass(frozen=True)
 class How:
@@ -176,11 +178,10 @@ def _before(directory):
     free = directory.is_dir() or not directory.exists()
     check(free, "convert", "directory", "a folder, or free", str(directory))
     before = metadata.read(directory)
-    theirs = [
-        n for n in ("dataset_info.json", "features.json") if (directory / n).exists()
-    ]
+    theirs = [path.name for path in directory.glob("*.tfrecord*")]
+    theirs += [path.name for path in directory.glob("[df]*.json") if path.stem in _THEIRS]
     ours = not before.adopted if before else not theirs
-    must = f"without a dataset that convert did not write: it has {theirs}"
+    must = f"without a dataset that convert did not write: it has {sorted(theirs)[:3]}"
     check(ours, "convert", "directory", must, str(directory))
     return before
 

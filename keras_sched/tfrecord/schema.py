@@ -8,6 +8,7 @@ import ml_dtypes  # noqa: F401  NumPy knows bfloat16 by name once this is loaded
 import numpy as np
 
 from keras_sched._checks import check
+from keras_sched.tfrecord.structure import pack
 
 _FEATURES = "tensorflow_datasets.core.features."
 _TENSOR = _FEATURES + "tensor_feature.Tensor"
@@ -196,13 +197,7 @@ def merged_shape(shapes):
 
 def features_json(fields):
     """Returns the text of TFDS's `features.json`."""
-    tree = {}
-    for field in fields:
-        *path, name = field.name.split("/")
-        inner = tree
-        for key in path:
-            inner = inner.setdefault(key, {})
-        inner[name] = field.to_tfds()
+    tree = pack({field.name: field.to_tfds() for field in fields}, None)
     return json.dumps(_features_dict(tree), indent=2, sort_keys=True) + "\n"
 
 
@@ -235,7 +230,10 @@ def _fields(name, content):
     elif "text" in content:
         yield Field(name, "string", (), "string")
     elif "image" in content:
-        yield Field(name, content["image"]["dtype"], _shape(content["image"]), "image")
+        dtype = content["image"].get("dtype", "uint8")
+        must = "of images of uint8 or uint16"
+        check(dtype in ("uint8", "uint16"), "tfrecord", "directory", must, {name: dtype})
+        yield Field(name, dtype, _shape(content["image"]), "image")
     elif "sequence" in content:
         inner, *others = _fields(name, content["sequence"]["feature"])
         plain = inner.encoding in ("integer", "float", "string")
@@ -247,10 +245,12 @@ def _fields(name, content):
     else:
         tensor = content.get("tensor")
         check(tensor, "tfrecord", "directory", "of features that are known", {name: kind})
-        dtype, raw = tensor["dtype"], tensor.get("encoding", "none") == "bytes"
+        dtype, way = tensor["dtype"], tensor.get("encoding", "none")
+        must = "of tensors that are not compressed"
+        check(way in ("none", "bytes"), "tfrecord", "directory", must, {name: way})
         wire = "float" if dtype in _FLOATS else "integer"
         wire = "string" if dtype == "string" else wire
-        yield Field(name, dtype, _shape(tensor), "raw" if raw else wire)
+        yield Field(name, dtype, _shape(tensor), "raw" if way == "bytes" else wire)
 
 
 def _shape(content):

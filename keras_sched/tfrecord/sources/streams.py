@@ -19,7 +19,7 @@ from keras_sched.tfrecord.sources.base import (
     fitted,
     infer,
 )
-from keras_sched.tfrecord.structure import flatten
+from keras_sched.tfrecord.structure import flatten, pack
 
 _SAMPLE = 1000
 
@@ -119,7 +119,7 @@ def tfds(builder, split):
         fields.append(Field.of(field.name, field.dtype, field.shape, labels))
     data = builder.as_dataset(
         split=split,
-        decoders=_nested(skip),
+        decoders=pack(skip, None),
         shuffle_files=False,
         read_config=tensorflow_datasets.ReadConfig(interleave_cycle_length=1),
     )
@@ -131,17 +131,6 @@ def _feature(features, name):
     for key in name.split("/"):
         features = features[key]
     return features
-
-
-def _nested(skip):
-    tree = {}
-    for name, decoder in skip.items():
-        *path, last = name.split("/")
-        inner = tree
-        for key in path:
-            inner = inner.setdefault(key, {})
-        inner[last] = decoder
-    return tree
 
 
 def _field(name, spec):
