@@ -239,7 +239,8 @@ def _announced(directory, plan):
 
 def _write_rejects(path, rejects, show):
     if not rejects:
-        _atomic.remove(path)
+        if path.exists():
+            _atomic.remove(path)
         return
     lines = (json.dumps({"row": row, "reason": reason}) + "\n" for row, reason in rejects)
     _atomic.write_text(path, "".join(lines))

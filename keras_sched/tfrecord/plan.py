@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import json
 import os
 import re
 import shutil
@@ -141,10 +142,22 @@ def begin(directory, new, splits, overwrite, resume):
         held.splits.pop(split, None)
         if not resume:
             held.begun.pop(split, None)
-    if before and (directory / "dataset_info.json").exists():
-        dataclasses.replace(before, splits=held.splits).save(directory)
-    held.claim(directory)
+    left = before and dataclasses.replace(before, splits=held.splits)
+    if left and _lists(directory, splits):
+        left.save(directory)
+    if left != held:
+        held.claim(directory)
     return held
+
+
+def _lists(directory, splits):
+    """Returns whether TFDS would find any of these splits."""
+    path = directory / "dataset_info.json"
+    try:
+        listed = json.loads(path.read_text("utf-8"))["splits"]
+        return any(split["name"] in splits for split in listed)
+    except (OSError, ValueError, KeyError, TypeError):
+        return path.exists()
 
 
 def _joined(new, splits, before, overwrite):
