@@ -111,7 +111,8 @@ class ConvertToTFRecord(beam.PTransform):
         check(plan.files, self, "shards", must, None)
         for number, part in enumerate(plan.parts()):
             place = self.new.name, plan.split, number, plan.files
-            task = plan.task(self.directory / metadata.file_name(*place), part)
+            path = self.directory / metadata.file_name(*place)
+            task = plan.task(path, part, resumable=False)
             yield pickle.dumps((plan.split, number, task))
 
 

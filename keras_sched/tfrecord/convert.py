@@ -160,7 +160,10 @@ def _write_planned(directory, held, plan, tell, is_last):
     for one in done.values():
         tell(one.shard.records, one.shard.bytes, new=False)
     left = [number for number, name in enumerate(names) if name not in done]
-    tasks = [plan.task(directory / names[number], parts[number]) for number in left]
+    resumable = plan.files > 1 or not is_last  # Else there is nothing to go on with.
+    tasks = [
+        plan.task(directory / names[number], parts[number], resumable) for number in left
+    ]
     with contextlib.closing(workers.write(tasks, plan.workers, tell)) as writing:
         for _, one in writing:
             done[one.shard.file] = one
@@ -181,7 +184,7 @@ def _write_rolling(directory, held, plan, tell):
         path = directory / f"{hidden}{len(written):05d}"
         check_room(directory, plan.how.shard_bytes)
         part = stream.part(size=plan.how.shard_bytes)
-        written.append(write_shard(plan.task(path, part), tell))
+        written.append(write_shard(plan.task(path, part, resumable=False), tell))
     for number, one in enumerate(written):
         path = directory / one.shard.file
         place = held.name, plan.split, number, len(written)

@@ -178,9 +178,11 @@ class Metadata:
         return labels | {"features.json": features, "dataset_info.json": info}
 
     def save(self, directory):
-        """Writes the three files, ours last."""
+        """Writes the files that say otherwise, and ours, last."""
         for file, text in self.texts().items():
-            _atomic.write_text(directory / file, text)
+            path = directory / file
+            if not path.is_file() or path.read_bytes() != text.encode():
+                _atomic.write_text(path, text)
         self.claim(directory)
 
     def claim(self, directory):

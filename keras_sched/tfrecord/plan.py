@@ -81,9 +81,10 @@ class Plan:
         sizes = [end - begin for begin, end in zip(ends, ends[1:])]
         return [stream.part(rows=size) for size in sizes[:-1]] + [stream.part()]
 
-    def task(self, path, part):
+    def task(self, path, part, resumable):
         skip = self.how.on_error == "skip"
-        return Task(path, self.source.fields, part, skip, self.how.index)
+        fields = self.source.fields
+        return Task(path, fields, part, skip, self.how.index, resumable)
 
 
 def planned(source, directory, name, split, overwrite, how):

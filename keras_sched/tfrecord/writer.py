@@ -27,6 +27,7 @@ class Task:
         part: What gives the rows, by its method `pieces`.
         skip: Whether rows that are bad are left out; else they raise `BadRowError`.
         indexed: Whether to write where the records begin, too.
+        resumable: Whether to say of which rows the file is, for a second run.
     """
 
     path: pathlib.Path
@@ -34,6 +35,7 @@ class Task:
     part: object
     skip: bool = False
     indexed: bool = False
+    resumable: bool = False
 
 
 def write_shard(task, tell=lambda records, size: None):
@@ -69,8 +71,8 @@ def write_shard(task, tell=lambda records, size: None):
     shard = write_pieces(task.path, pieces(), indexed=task.indexed or not fixed)
     alike = {name: images.together(each) for name, each in seen.items() if each}
     shard = dataclasses.replace(shard, images=alike)
-    fingerprint = getattr(task.part, "fingerprint", lambda: None)
-    return Written(shard, fingerprint(), tuple(rejects))
+    source = task.part.fingerprint() if task.resumable else None
+    return Written(shard, source, tuple(rejects))
 
 
 def write_pieces(path, pieces, indexed=False):
