@@ -3,6 +3,8 @@
 import json
 import pathlib
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -149,3 +151,11 @@ def test_metadata_of_a_later_release_are_refused(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="the one this release of keras_sched knows"):
         tfrecord.load(tmp_path)
+
+
+def test_files_of_both_kinds_harmed_at_random_give_nothing_that_was_not_written():
+    script = pathlib.Path(__file__).parent.parent / "benchmarks" / "fuzz_records.py"
+    command = [sys.executable, str(script), "--seconds", "6", "--seed", "1000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) > 2

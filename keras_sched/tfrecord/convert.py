@@ -70,7 +70,8 @@ def convert(
         shard_bytes: About how long a file may be, in bytes.
         image_format: "keep": image files as they are, arrays as arrays. "jpeg", "png",
             "bmp", "gif" or "webp": arrays of uint8 that are images, and image files of
-            other formats, as such files. "raw": image files as arrays of their pixels.
+            other formats, as such files. "raw": image files as arrays of their pixels,
+            as Pillow decodes them.
         workers: Number of processes. `None`: one for each core where files are read or
             encoded, one where arrays are copied.
         on_error: "raise": a row that cannot be written ends the conversion. "skip": it is
