@@ -183,7 +183,6 @@ def _write_rolling(directory, held, plan, tell):
     stream, written = Stream(plan.source.pieces()), []
     while stream.more() or not written:
         path = directory / f"{hidden}{len(written):05d}"
-        check_room(directory, plan.how.shard_bytes)
         part = stream.part(size=plan.how.shard_bytes)
         written.append(write_shard(plan.task(path, part, resumable=False), tell))
     for number, one in enumerate(written):
