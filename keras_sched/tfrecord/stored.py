@@ -17,7 +17,7 @@ class Records:
 
     def __init__(self, directory, split, skip, image_size):
         self.metadata = metadata.read(directory)
-        written = "a folder that convert wrote, or inspect adopted: no metadata.json there"
+        written = "a folder that convert wrote, or that inspect has adopted"
         check(self.metadata, "load", "directory", written, str(directory))
         splits = self.metadata.splits
         must = f"one of {sorted(splits)}, which {directory} has; was convert broken off?"
