@@ -11,12 +11,13 @@ BEAM = ["apache-beam>=2.77"]
 HUGGING_FACE = ["datasets>=3"]
 EXAMPLES = [*PLOT, "scikit-learn>=1.4"]
 BACKENDS = ["jax>=0.7", "optax>=0.2", "torch>=2.6"]
-BENCHMARKS = [*EXAMPLES, "greenlet>=3.1"]
+BENCHMARKS = [*EXAMPLES, "greenlet>=3.1", "importlib_resources>=6"]
 TEST = [
     *EXAMPLES,
     *BEAM,
     *HUGGING_FACE,
     "hypothesis>=6.100",
+    "importlib_resources>=6",  # TFDS 4.9.10 writes by it, and does not ask for it.
     "pytest>=8.2",
     "pytest-xdist>=3.6",
     "scipy>=1.11",

@@ -391,12 +391,12 @@ def test_what_is_kept_is_decoded_once(
     assert len(records_read) == times * 13
 
 
-@pytest.mark.parametrize("kind", ["images", "strings"])
 @pytest.mark.parametrize(
-    "how",
+    ("kind", "how"),
     [
-        dict(batch_size=4, shuffle=True, seed=8, repeat=3, step=2),
-        dict(image_size=(3, 3), repeat=2),
+        ("images", dict(batch_size=4, shuffle=True, seed=8, repeat=3, step=2)),
+        ("strings", dict(batch_size=4, shuffle=True, seed=8, repeat=3, step=2)),
+        ("images", dict(image_size=(3, 3), repeat=2)),
     ],
     ids=str,
 )
