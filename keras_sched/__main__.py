@@ -76,7 +76,7 @@ def main(arguments=None):
     try:
         return chosen.run(chosen) or 0
     except ValueError as error:
-        return _fail(1 if type(error).__name__ == "BadRowError" else 2, error)
+        return _fail(2, error)
     except (ImportError, OSError, RuntimeError) as error:
         return _fail(1, error)
     except KeyboardInterrupt:
@@ -188,16 +188,27 @@ def _plot(chosen):
 
 
 def _convert(chosen):
-    from keras_sched import tfrecord
+    from keras_sched.tfrecord.writer import BadRowError
 
     ours = ("source", "folder", "run", "broken_off", "json", "runner", "options")
     how = {name: value for name, value in vars(chosen).items() if name not in ours}
     how = {name: value for name, value in how.items() if value is not None}
-    if chosen.runner:
-        return _convert_by_beam(chosen, how)
+    convert = _convert_by_beam if chosen.runner else _convert_here
+    try:
+        done = convert(chosen, how)
+    except BadRowError as error:
+        return _fail(1, error)
+    for split in done.values() if isinstance(done, dict) else [done]:
+        _print(chosen, split)
+    return 0
+
+
+def _convert_here(chosen, how):
+    from keras_sched import tfrecord
+
     if chosen.source.startswith("tfds:") or _is_of_tfds(chosen.source):
         _load_tensorflow()
-    _print_splits(chosen, tfrecord.convert(chosen.source, chosen.folder, **how))
+    return tfrecord.convert(chosen.source, chosen.folder, **how)
 
 
 def _convert_by_beam(chosen, how):
@@ -207,12 +218,7 @@ def _convert_by_beam(chosen, how):
         raise ValueError("--workers is not for --runner: Beam's options say how many")
     how = {name: how[name] for name in how if name not in ("resume", "progress")}
     run = dict(runner=chosen.runner, options=chosen.options)
-    _print_splits(chosen, beam.run(chosen.source, chosen.folder, **run, **how))
-
-
-def _print_splits(chosen, done):
-    for split in done.values() if isinstance(done, dict) else [done]:
-        _print(chosen, split)
+    return beam.run(chosen.source, chosen.folder, **run, **how)
 
 
 def _is_of_tfds(source):

@@ -18,12 +18,13 @@ def number(owner, name, value):
     return float(value)
 
 
-def integer(owner, name, value, at_least=0):
-    """Returns `value` as an int, or refuses what is not an integer that large."""
+def integer(owner, name, value, at_least=0, below=2**31):
+    """Returns `value` as an int, or refuses what is not an integer within bounds."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     must = f"an integer of at least {at_least}"
     check(whole and at_least <= value, owner, name, must, value)
-    check(value < 2**31, owner, name, "an integer below 2**31", value)
+    must = f"an integer below 2**{below.bit_length() - 1}"
+    check(value < below, owner, name, must, value)
     return int(value)
 
 

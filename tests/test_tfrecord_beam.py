@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
+from on_disk import contents
 from PIL import Image
 
 import keras_sched
@@ -37,10 +38,6 @@ def folder(tmp_path_factory):
 
 def local(*args, **how):
     return tfrecord.convert(*args, workers=1, progress=False, **how)
-
-
-def contents(directory):
-    return {file.name: file.read_bytes() for file in directory.iterdir()}
 
 
 def table(folder):

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from on_disk import KILL_AT, contents
 
 import keras_sched
 from keras_sched import _atomic, tfrecord
@@ -17,7 +18,7 @@ from keras_sched import _atomic, tfrecord
 # Forks for some torn writes, and for each event on the disk to be killed at it. The
 # package is entered by its part, so that TensorFlow, whose threads no fork should meet,
 # is not loaded.
-KILLER = """
+ENTER = """
 import itertools, os, pathlib, resource, signal, sys, types
 import numpy as np
 
@@ -26,22 +27,11 @@ package.__path__ = [sys.argv[2]]
 from keras_sched import tfrecord
 
 assert "keras" not in sys.modules
-
-
+"""
+KILLER = """
 def convert(directory, first):
     source = {"x": np.arange(first, first + 7), "y": np.full((7, 2), first / 3)}
     tfrecord.convert(source, directory, name="d", shards=3, overwrite=True)
-
-
-def kill_at(step, directory):
-    steps = itertools.count()
-
-    def hook(event, arguments):
-        ours = arguments and str(arguments[0]).startswith(str(directory))
-        if ours and next(steps) == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
 
 
 def tear_after(size, directory):
@@ -76,7 +66,7 @@ def left(tmp_path_factory):
     """Returns the folder of what the killed left, and of one that was not killed."""
     root = tmp_path_factory.mktemp("killed")
     package = os.path.dirname(keras_sched.__file__)
-    command = [sys.executable, "-c", KILLER, str(root), package]
+    command = [sys.executable, "-c", ENTER + KILL_AT + KILLER, str(root), package]
     subprocess.run(command, check=True, timeout=120)
     return root
 
@@ -86,10 +76,6 @@ every_way = pytest.mark.parametrize("way", ["fresh", "overwrite"])
 
 def killed(left, way):
     return [folder for folder in (left / way).iterdir() if folder.name != "whole"]
-
-
-def contents(directory):
-    return {file.name: file.read_bytes() for file in directory.iterdir()}
 
 
 def records(directory):

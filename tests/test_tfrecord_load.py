@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from on_disk import Steps
 
 from keras_sched import tfrecord
 from keras_sched.tfrecord import batches as batching
@@ -276,19 +277,6 @@ def tiny_model():
     model = keras.Sequential([keras.Input((4, 5, 3)), *parts])
     model.compile(keras.optimizers.Adam(0.01), "mse")
     return model
-
-
-class Steps(keras.callbacks.Callback):
-    """Counts what `fit` runs, by epoch."""
-
-    def on_train_begin(self, logs=None):
-        self.run = []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.run.append(0)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.run[-1] += 1
 
 
 class BreakOff(keras.callbacks.Callback):

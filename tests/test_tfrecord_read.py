@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from on_disk import Steps
 
 from keras_sched import tfrecord
 
@@ -161,19 +162,6 @@ def test_small_permutations_are_all_about_as_likely(tmp_path):
     counts = collections.Counter(tuple(one["x"]) for one in passes).values()
     assert len(counts) == 6
     assert all(60 < count < 140 for count in counts)  # 100, give or take 4 deviations.
-
-
-class Steps(keras.callbacks.Callback):
-    """Counts what `fit` runs, and keeps what it says there is to run."""
-
-    def on_train_begin(self, logs=None):
-        self.run = []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.run.append(0)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.run[-1] += 1
 
 
 def tiny_model(**how):

@@ -18,6 +18,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from on_disk import KILL_AT, contents
 from PIL import Image
 
 import keras_sched
@@ -64,16 +65,6 @@ def planned(directory):
 
 def rolling(directory):
     convert(rows(), directory, shard_bytes=1000)
-
-def kill_at(step, directory):
-    steps = itertools.count()
-
-    def hook(event, arguments):
-        ours = arguments and str(arguments[0]).startswith(str(directory))
-        if ours and next(steps) == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
 
 def killed(write, step, directory):
     if os.fork() == 0:
@@ -124,10 +115,6 @@ def started(source, directory, limit=None, **how):
     command = [sys.executable, "-c", ENTER + PROCESS, json.dumps([limit, how])]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stderr=pipe, text=True, start_new_session=True)
-
-
-def contents(directory):
-    return {file.name: file.read_bytes() for file in directory.iterdir()}
 
 
 def inodes(directory):
@@ -187,7 +174,7 @@ def left():
 def _left(root):
     folder(root / "images", seed=1)
     folder(root / "old_images", seed=2)
-    command = [sys.executable, "-c", ENTER + ROWS + KILLER, str(root)]
+    command = [sys.executable, "-c", ENTER + ROWS + KILL_AT + KILLER, str(root)]
     subprocess.run(command, check=True, timeout=120)
     return root
 
@@ -744,38 +731,38 @@ def gone(*processes):
     return True
 
 
-def killed_at_random(count, process):
-    """Kills a process some time after `count` has grown; returns its workers."""
-    before = count()
-    until(lambda: process.poll() is not None or count() > before)
-    time.sleep(random.uniform(0, 0.1))
-    there = children(process.pid) if process.poll() is None else []
+def killed_at_random(process):
+    """Kills a process some time after it has started two workers."""
+    until(lambda: len(children(process.pid)) == 2)
+    time.sleep(random.uniform(0, 0.3))
+    there = children(process.pid)
     process.kill()
     assert process.communicate()[1] == ""
-    assert process.returncode in (0, -signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert len(there) == 2
     until(lambda: gone(*there), seconds=2)
-    return there
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_random_kills_of_two_workers_end_as_one_that_was_let_alone(tmp_path, overwrite):
+def test_random_kills_of_two_workers_end_as_one_that_was_let_alone(
+    tmp_path, stuck, overwrite
+):
     source, directory = folder(tmp_path / "images", 60), tmp_path / "records"
     whole = convert(source, tmp_path / "whole", shards=12)
-    new, old, killed = records(whole), {}, []
+    new, old = records(whole), {}
     if overwrite:
         convert(folder(tmp_path / "old", 60, seed=2), directory, shards=12)
         old = records(directory)
-
-    def count():
-        return sum(path.read_bytes() == new[path.name] for path in shards(directory))
-
-    while not directory.exists() or contents(directory) != contents(whole):
-        assert len(killed) < 20
-        how = {"shards": 12, "workers": 2, "overwrite": overwrite}
-        killed.append(killed_at_random(count, started(source, directory, **how)))
+    how = {"shards": 12, "workers": 2, "overwrite": overwrite}
+    stuck.wait(images_of(source, whole, 11)[0])  # However fast, none comes to its end.
+    for _ in range(4):
+        killed_at_random(started(source, directory, **how))
         if any(listed(directory)):
-            assert records(directory) in (new, old)
-    assert [len(workers) for workers in killed].count(2) >= 2
+            assert records(directory) == old
+    stuck.free()
+    convert(source, directory, **how)
+    assert records(directory) == new
+    assert contents(directory) == contents(whole)
 
 
 # Alone in a directory.
@@ -890,7 +877,7 @@ def test_workers_are_other_processes_that_load_neither_keras_nor_tensorflow(
     fields = (schema.Field("x", "string", (), "bytes"),)
     paths = [tmp_path / "one", tmp_path / "two"]
     tasks = [writer.Task(path, fields, telling.Telling()) for path in paths]
-    dict(workers.write(tasks, 2))
+    assert len(list(workers.write(tasks, 2))) == len(paths)
     assert {"keras", "tensorflow"} <= set(sys.modules)
     for path in paths:
         assert b"loaded: " in path.read_bytes()

@@ -5,14 +5,11 @@ import json
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from on_disk import contents
 
 from keras_sched import tfrecord
 
 X = np.arange(3)
-
-
-def contents(directory):
-    return {file.name: file.read_bytes() for file in directory.iterdir()}
 
 
 @pytest.mark.parametrize(

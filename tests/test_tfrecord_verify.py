@@ -275,6 +275,19 @@ def test_what_cannot_be_saved_is_refused_and_stays(tmp_path, name):
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("source", [{"x": np.arange(6)}, {"s": list("abcdef")}], ids=str)
+def test_a_repaired_file_has_the_index_of_what_is_left(tmp_path, source):
+    split = tfrecord.convert(source, tmp_path, name="d", index=True)
+    path = tmp_path / split.shards[0].file
+    content = path.read_bytes()
+    length = len(content) // 6
+    path.write_bytes(flip(content, 2 * length + 20))
+    tfrecord.repair(tmp_path, dry_run=False)
+    lines = (tmp_path / f"{path.name}.idx").read_text().splitlines()
+    assert lines == [f"{n * length} {length}" for n in range(5)]
+    assert tfrecord.verify(tmp_path).sound
+
+
 def test_a_repair_broken_off_anywhere_goes_on(tmp_path, monkeypatch):
     original = tmp_path / "original"
     write(original)

@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from on_disk import contents
 
 from keras_sched import tfrecord
 
@@ -193,10 +194,6 @@ def test_bytes_depend_on_the_data_alone(tmp_path):
     for folder, given_in in ("one", source), ("two", dict(sorted(source.items()))):
         tfrecord.convert(given_in, tmp_path / folder, name="d", shards=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-
-
-def contents(directory):
-    return {file.name: file.read_bytes() for file in directory.iterdir()}
 
 
 @pytest.fixture(scope="module")

@@ -63,14 +63,11 @@ def _payloads(path, places):
     content, (begins, ends) = mapped(path), places
     for first in range(0, len(begins), _CHUNK):
         some = slice(first, first + _CHUNK)
-        yield [
-            content[begin + records.HEADER : end - records.FOOTER].tobytes()
-            for begin, end in zip(begins[some].tolist(), ends[some].tolist())
-        ]
+        yield list(records.payloads(content, begins[some], ends[some]))
 
 
 def _with_classes(directory, field):
-    path = directory / f"{field.name.replace('/', '-')}.labels.txt"
+    path = directory / metadata.labels_file(field)
     if not field.labels or not path.is_file():
         return field
     names = path.read_text("utf-8").splitlines()
@@ -79,22 +76,15 @@ def _with_classes(directory, field):
 
 def _shown(directory, places):
     """Returns the fields that all records have, by a look into each."""
-    import tensorflow as tf
-    from google.protobuf import message
-
     kinds, counts, pictures, total = {}, {}, {}, 0
     for file, where in places.items():
         for payloads in _payloads(directory / file, where):
             total += len(payloads)
             for payload in payloads:
-                try:
-                    features = tf.train.Example.FromString(payload).features.feature
-                except message.DecodeError:
-                    must = "one whose records are tf.train.Example"
-                    check(False, "inspect", "directory", must, file)
-                for name, feature in features.items():
-                    kind = feature.WhichOneof("kind")
-                    values = getattr(feature, kind).value if kind else ()
+                features = parse.features(payload)
+                must = "one whose records are tf.train.Example"
+                check(features is not None, "inspect", "directory", must, file)
+                for name, (kind, values) in features.items():
                     kinds.setdefault(name, []).append(kind)
                     counts.setdefault(name, set()).add(len(values))
                     maybe = kind == "bytes_list" and len(values) == 1

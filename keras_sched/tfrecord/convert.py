@@ -146,6 +146,10 @@ def publish(directory, held, written, indexed, show=False):
         _write_rejects(directory / f"{held.name}-{split}.rejects.jsonl", rejects, show)
     for split in written:
         _remove_other_files(directory, held, held.splits[split], indexed)
+    classes = {metadata.labels_file(field) for field in held.fields if field.labels}
+    for path in directory.glob("*.labels.txt"):
+        if path.name not in classes:
+            _atomic.remove(path)
     held.save(directory)
     return {split: held.splits[split] for split in written}
 
@@ -166,7 +170,7 @@ def _write_planned(directory, held, plan, tell, is_last):
         plan.task(directory / names[number], parts[number], resumable) for number in left
     ]
     with contextlib.closing(workers.write(tasks, plan.workers, tell)) as writing:
-        for _, one in writing:
+        for one in writing:
             done[one.shard.file] = one
             if len(done) < plan.files or not is_last:
                 ordered = tuple(done[name] for name in names if name in done)
@@ -258,9 +262,6 @@ def _remove_other_files(directory, held, split, indexed):
     if indexed or held.layout is None:
         kept |= {f"{file}.idx" for file in kept}
     _remove(directory, held.name, split.name, kept)
-    for path in directory.glob("*.labels.txt"):
-        if path.name not in held.texts():
-            _atomic.remove(path)
 
 
 def _remove(directory, name, split, kept=()):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_sched.tfrecord.layout import message, to_varints
+from keras_sched.tfrecord.layout import BYTES, INT64, entry, message, to_varints
 from keras_sched.tfrecord.records import framed
 
 
@@ -22,27 +22,23 @@ def _entries(field, column):
     """Yields the bytes by which each record has the field among its features."""
     if field.encoding == "integer":
         for row in to_varints(np.asarray(column)):
-            yield _entry(field.name, 3, message(1, row.tobytes()))
+            yield entry(field.name, INT64, message(1, row.tobytes()))
     elif field.encoding == "raw":
         for value in column:
             value = np.ascontiguousarray(value)
             content = message(1, value.tobytes())
             if field.stores_shape:
                 sides = to_varints(np.array(value.shape)).tobytes()
-                shape = _entry(f"{field.name}/shape", 3, message(1, sides))
-                yield shape + _entry(f"{field.name}/value", 1, content)
+                shape = entry(f"{field.name}/shape", INT64, message(1, sides))
+                yield shape + entry(f"{field.name}/value", BYTES, content)
             else:
-                yield _entry(field.name, 1, content)
+                yield entry(field.name, BYTES, content)
     else:
         has_several = field.encoding == "string" and field.shape
         for value in column:
             several = np.ravel(value) if has_several else (value,)
-            yield _entry(field.name, 1, b"".join(message(1, _bytes(v)) for v in several))
-
-
-def _entry(name, kind, values):
-    feature = message(2, message(kind, values))
-    return message(1, message(1, name.encode()) + feature)
+            values = b"".join(message(1, _bytes(value)) for value in several)
+            yield entry(field.name, BYTES, values)
 
 
 def _bytes(value):

@@ -64,9 +64,8 @@ class File:
             if what:
                 self._refuse(number, what)
             self.checked[number] = True
-        places = zip(self.begins[numbers].tolist(), self.ends[numbers].tolist())
-        head, foot = records.HEADER, records.FOOTER
-        return [self.content[b + head : e - foot].tobytes() for b, e in places]
+        places = self.begins[numbers], self.ends[numbers]
+        return list(records.payloads(self.content, *places))
 
     def _refuse(self, record, what):
         place = f"record {record}, byte {self.begins[record]}"

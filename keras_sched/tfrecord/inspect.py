@@ -194,9 +194,8 @@ def _of_another(directory):
         content = mapped(path) if path.is_file() else np.empty(0, "uint8")
         begins, ends, _ = records.scan(content)
         lengths.update(np.unique(ends - begins).tolist())
-        for begin, end in zip(begins[:_SAMPLE], ends[:_SAMPLE]):
-            payload = content[begin + records.HEADER : end - records.FOOTER]
-            _look(payload.tobytes(), seen)
+        for payload in records.payloads(content, begins[:_SAMPLE], ends[:_SAMPLE]):
+            _look(payload, seen)
         name, split = names_of(shard.file)
         there = metadata.Shard(shard.file, len(begins), len(content), None)
         splits.setdefault(split, []).append(there)
@@ -208,17 +207,11 @@ def _of_another(directory):
 
 def _look(payload, seen):
     """Adds what one record holds to what was seen, if it is a `tf.train.Example`."""
-    import tensorflow as tf
-    from google.protobuf import message
-
-    try:
-        features = tf.train.Example.FromString(payload).features.feature
-    except message.DecodeError:
+    features = parse.features(payload)
+    if features is None:
         seen.setdefault("", []).append(("no tf.train.Example", len(payload), ""))
         return
-    for name, feature in features.items():
-        kind = feature.WhichOneof("kind")
-        values = getattr(feature, kind).value if kind else ()
+    for name, (kind, values) in features.items():
         one = kind == "bytes_list" and len(values) == 1
         seen.setdefault(name, []).append(
             (_KINDS[kind], len(values[0] if one else values), _format(values, one))

@@ -15,7 +15,13 @@ import numpy as np
 from keras_sched.tfrecord.records import FOOTER, HEADER, header, masked
 
 FOREIGN = "the framing is not what the fields call for"
-_VARINT = 10
+BYTES, INT64 = 1, 3  # The numbers of these kinds of lists in a feature.
+
+
+def of(fields):
+    """Returns the `Layout` of fields, or `None` where lengths of records differ."""
+    fixed = all(field.nbytes is not None for field in fields)
+    return Layout(fields) if fixed else None
 
 
 class Layout:
@@ -94,7 +100,7 @@ class Layout:
         own = np.zeros(self.stride, bool)
         own[-FOOTER:] = True
         for field, offset in zip(self.fields, self.offsets):
-            own[offset : offset + (field.nbytes)] = True
+            own[offset : offset + field.nbytes] = True
         return ~own
 
 
@@ -116,7 +122,7 @@ def from_varints(groups, dtype):
 
 def _stored(field):
     if field.encoding == "integer":
-        return ("u1", (_VARINT,))
+        return ("u1", (field.nbytes,))
     return (np.dtype(field.dtype), field.shape)
 
 
@@ -125,14 +131,18 @@ def _example(fields):
     entries, places = b"", []
     for field in fields:
         size = field.nbytes
-        values = message(1, bytes(size))
-        feature = message(3 if field.encoding == "integer" else 1, values)
-        entry = message(1, message(1, field.name.encode()) + message(2, feature))
-        entries += entry
+        kind = INT64 if field.encoding == "integer" else BYTES
+        entries += entry(field.name, kind, message(1, bytes(size)))
         places.append(len(entries) - size)
     payload = message(1, entries)
     start = HEADER + len(payload) - len(entries)
     return payload, [start + place for place in places]
+
+
+def entry(name, kind, values):
+    """Returns a feature of an Example: its name, and a list of values of a kind."""
+    feature = message(2, message(kind, values))
+    return message(1, message(1, name.encode()) + feature)
 
 
 def message(number, content):

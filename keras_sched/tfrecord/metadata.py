@@ -14,8 +14,7 @@ import google_crc32c
 
 from keras_sched import _atomic
 from keras_sched._checks import check
-from keras_sched.tfrecord import images, schema
-from keras_sched.tfrecord.layout import Layout
+from keras_sched.tfrecord import images, layout, schema
 from keras_sched.tfrecord.structure import supervised_keys
 
 _FILE = "metadata.json"
@@ -30,6 +29,11 @@ def folder(directory):
 def file_name(name, split, index, count):
     """Returns what TFDS calls one of `count` files of a split."""
     return f"{name}-{split}.tfrecord-{index:05d}-of-{count:05d}"
+
+
+def labels_file(field):
+    """Returns what TFDS calls the file with the names of a field's classes."""
+    return f"{field.name.replace('/', '-')}.labels.txt"
 
 
 def many(count, noun):
@@ -132,8 +136,7 @@ class Metadata:
     @property
     def layout(self):
         """The `Layout` of records of one length, or `None` where lengths differ."""
-        fixed = all(field.nbytes is not None for field in self.fields)
-        return Layout(self.fields) if fixed and not self.adopted else None
+        return None if self.adopted else layout.of(self.fields)
 
     @property
     def images(self):
@@ -170,7 +173,7 @@ class Metadata:
         """Returns the contents of TFDS's files by name."""
         features = schema.features_json(self.read_as)
         labels = {
-            f"{field.name.replace('/', '-')}.labels.txt": "\n".join(field.labels) + "\n"
+            labels_file(field): "\n".join(field.labels) + "\n"
             for field in self.fields
             if field.labels
         }
@@ -257,16 +260,13 @@ def _split(entry):
 
 
 def _shard(entry):
-    seen = {
-        name: images.Images(*map(_tuples, each.values()))
-        for name, each in entry["images"].items()
-    }
+    seen = {n: images.Images(**_tuples(one)) for n, one in entry["images"].items()}
     return Shard(**entry | {"images": seen})
 
 
 def _written(entry):
-    rejects = _tuples(entry["rejects"])
-    return Written(_shard(entry["shard"]), entry["source"], rejects)
+    shard, rejects = _shard(entry["shard"]), _tuples(entry["rejects"])
+    return Written(shard, entry["source"], rejects)
 
 
 def _tuples(value):

@@ -33,6 +33,22 @@ def spec(fields):
     return features
 
 
+def features(payload):
+    """Returns the kind and the values of each feature, by name, whatever the fields.
+
+    `None` is for what is no `tf.train.Example`.
+    """
+    import tensorflow as tf
+    from google.protobuf import message
+
+    try:
+        found = tf.train.Example.FromString(payload).features.feature
+    except message.DecodeError:
+        return None
+    kinds = {name: feature.WhichOneof("kind") for name, feature in found.items()}
+    return {n: (k, getattr(found[n], k).value if k else ()) for n, k in kinds.items()}
+
+
 def one(payload, fields, image_size=None):
     """Returns what one record holds, a tensor for each field."""
     import tensorflow as tf

@@ -10,11 +10,10 @@ import shutil
 
 from keras_sched import _atomic
 from keras_sched._checks import check, integer, one_of
-from keras_sched.tfrecord import images, metadata, sources
-from keras_sched.tfrecord.layout import Layout
+from keras_sched.tfrecord import images, layout, metadata, sources
 from keras_sched.tfrecord.writer import Task
 
-_THEIRS = ("dataset_info", "features")
+_THEIRS = ("*.tfrecord*", "dataset_info.json", "features.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +33,7 @@ class How:
         for name in "shards", "workers":
             if (value := getattr(self, name)) is not None:
                 integer("convert", name, value, at_least=1)
-        whole = isinstance(self.shard_bytes, int) and self.shard_bytes >= 1
-        must = "an integer of at least 1"
-        check(whole, "convert", "shard_bytes", must, self.shard_bytes)
+        integer("convert", "shard_bytes", self.shard_bytes, at_least=1, below=2**63)
         forms = ("keep", "raw", *images.FORMATS)
         one_of("convert", "image_format", self.image_format, forms)
         one_of("convert", "on_error", self.on_error, ("raise", "skip"))
@@ -52,8 +49,9 @@ class Plan:
         _check_word("split", split)
         self.split, self.source, self.how = split, source, how
         count, self.nbytes = source.count, source.nbytes
-        if all(field.nbytes is not None for field in source.fields) and count:
-            self.nbytes = count * Layout(source.fields).stride
+        fixed = layout.of(source.fields)
+        if fixed and count:
+            self.nbytes = count * fixed.stride
         shards, self.files = how.shards, None
         if shards is not None:
             must = "None for rows whose number is not known"
@@ -192,10 +190,9 @@ def _before(directory):
     free = directory.is_dir() or not directory.exists()
     check(free, "convert", "directory", "a folder, or free", str(directory))
     before = metadata.read(directory)
-    theirs = [path.name for path in directory.glob("*.tfrecord*")]
-    theirs += [path.name for path in directory.glob("[df]*.json") if path.stem in _THEIRS]
+    theirs = sorted(path.name for files in _THEIRS for path in directory.glob(files))
     ours = not before.adopted if before else not theirs
-    must = f"without a dataset that convert did not write: it has {sorted(theirs)[:3]}"
+    must = f"without a dataset that convert did not write: it has {theirs[:3]}"
     check(ours, "convert", "directory", must, str(directory))
     return before
 

@@ -89,16 +89,15 @@ def load(
 
     skip = one_of("load", "on_corrupt", on_corrupt, ("raise", "skip")) == "skip"
     one_of("load", "cache", cache, ("auto", True, False))
-    if batch_size is not None:
-        integer("load", "batch_size", batch_size, at_least=1)
+    optional = ("batch_size", batch_size, 1), ("seed", seed, 0), ("repeat", repeat, 1)
+    for name, value, least in optional:
+        if value is not None:
+            integer("load", name, value, at_least=least)
+    integer("load", "epoch", epoch)
+    integer("load", "step", step)
     must = "False where there are neither batches nor workers"
     useful = batch_size or shard or not drop_remainder
     check(useful, "load", "drop_remainder", must, True)
-    for name, value in {"seed": seed, "epoch": epoch, "step": step}.items():
-        if name != "seed" or value is not None:
-            integer("load", name, value)
-    if repeat is not None:
-        integer("load", "repeat", repeat, at_least=1)
     image_size = _pair("image_size", image_size, 1)
     place, workers = _pair("shard", shard, 0) or (0, 1)
     must = "a pair (index, count) with an index below the count"

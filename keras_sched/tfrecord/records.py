@@ -103,6 +103,12 @@ def walk(content):
     return np.array(begins, "int64"), np.array(ends, "int64"), at
 
 
+def payloads(content, begins, ends):
+    """Yields what records hold that begin and end at those places, as bytes."""
+    for begin, end in zip(begins.tolist(), ends.tolist()):
+        yield content[begin + HEADER : end - FOOTER].tobytes()
+
+
 def damage(content, begin, end):
     """Returns what is wrong with a record that should begin and end there, or `None`."""
     what, stop = _read(content, int(begin), int(end))

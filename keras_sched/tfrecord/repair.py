@@ -7,7 +7,7 @@ from keras_sched import _atomic
 from keras_sched._checks import check
 from keras_sched.tfrecord import index, metadata, records
 from keras_sched.tfrecord.files import holds, mapped
-from keras_sched.tfrecord.verify import examine, stale
+from keras_sched.tfrecord.verify import examine, stale, wrong_indices
 from keras_sched.tfrecord.writer import write_pieces
 
 
@@ -116,7 +116,8 @@ class _Part:
         content = mapped(self.path)
         pieces = ((content[begin:end], [end - begin]) for begin, end in self.pieces)
         written = write_pieces(path, pieces)
-        return dataclasses.replace(self.shard, **_told(written))
+        named = dict(file=self.shard.file, images=self.shard.images)
+        return dataclasses.replace(written, **named)
 
 
 def _saved(directory, held):
@@ -145,15 +146,9 @@ def _put_in_place(directory, held):
             _atomic.rename(beside, directory / shard.file)
         elif beside.exists():
             _atomic.remove(beside)
-        path = directory / shard.file
-        if held.layout is None and path.is_file():
-            begins, ends, _ = records.walk(mapped(path))
-            index.write(path, ends - begins)
-
-
-def _told(written):
-    """Returns what changes in a `Shard` when other records of it are written."""
-    return {name: getattr(written, name) for name in ("records", "bytes", "crc32c")}
+    for path in wrong_indices(directory, held):
+        begins, ends, _ = records.walk(mapped(path))
+        index.write(path, ends - begins)
 
 
 def _beside(directory, shard):

@@ -21,6 +21,7 @@ _DICT = _FEATURES + "features_dict.FeaturesDict"
 _INT64_HOLDS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
 _FLOATS = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 DTYPES = (*_INT64_HOLDS, "uint64", *_FLOATS, "bool")
+_VARINT = 10  # Of any integer, padded, so that all have one length.
 _TFDS_DECODES = {"jpeg", "png", "bmp"}  # Of others it keeps a dimension for frames.
 
 
@@ -61,7 +62,7 @@ class Field:
     def nbytes(self):
         """How many bytes its data have in every record, or `None` where they differ."""
         if self.encoding == "integer" and self.shape == ():
-            return 10
+            return _VARINT
         if self.encoding == "raw" and None not in self.shape:
             return math.prod(self.shape) * np.dtype(self.dtype).itemsize
         return None

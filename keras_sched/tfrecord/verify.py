@@ -4,6 +4,8 @@ import dataclasses
 import json
 import re
 
+import numpy as np
+
 from keras_sched._checks import check
 from keras_sched.tfrecord import index, metadata, parse, records
 from keras_sched.tfrecord.files import checksum, mapped, sound
@@ -165,23 +167,24 @@ def _decoded(directory, fields, one):
     """Returns the same `Examined`, with the damages of records that cannot be decoded."""
     import tensorflow as tf
 
-    if not one.bytes:
+    if not one.records:
         return one
-    path, damages = directory / one.shard.file, []
-    content = mapped(path)
-    begins, ends, _ = records.scan(content)
+    content, damages = mapped(directory / one.shard.file), []
+    begins, ends, _ = records.walk(content)
+    if one.pieces:
+        begins, ends = np.array(one.pieces, "int64").reshape(-1, 2).T
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
     def attempt(payload):
         return parse.one(payload, fields)
 
-    for number, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist())):
-        payload = content[begin + records.HEADER : end - records.FOOTER].tobytes()
+    for number, payload in enumerate(records.payloads(content, begins, ends)):
         try:
             attempt(payload)
         except tf.errors.OpError as error:
             what = f"cannot be decoded: {error.message.splitlines()[0]}"
-            damages.append(Damage(one.shard.file, number, begin, what))
+            place = number, int(begins[number])
+            damages.append(Damage(one.shard.file, *place, what))
     left = one.records - len(damages)
     return dataclasses.replace(
         one, records=left, damages=(*one.damages, *damages), pieces=()
@@ -214,6 +217,19 @@ def _counts(content):
     return counts
 
 
+def wrong_indices(directory, held):
+    """Yields the paths of files that are whole, and whose index is not of them.
+
+    Files of records of several lengths must have one, others may.
+    """
+    several = held.layout is None
+    for shard in held.shards:
+        path = directory / shard.file
+        expected = path.is_file() and (several or index.path_of(path).exists())
+        if expected and not index.is_right(path, mapped(path), shard.records):
+            yield path
+
+
 def stale(directory, held):
     """Yields the files of the directory that say otherwise than its metadata."""
     if not held or held.adopted:
@@ -222,11 +238,9 @@ def stale(directory, held):
         yield Damage(f"{split} split", None, None, f"is {begun}: convert goes on with it")
     if held.begun:
         return  # What the files should say is not known yet.
-    for shard in held.shards if held.layout is None else ():
-        path = directory / shard.file
-        if path.is_file() and not index.is_right(path, mapped(path), shard.records):
-            name = index.path_of(path).name
-            yield Damage(name, None, None, f"is not the index of {shard.file}")
+    for path in wrong_indices(directory, held):
+        name = index.path_of(path).name
+        yield Damage(name, None, None, f"is not the index of {path.name}")
     for file, text in held.texts().items():
         path = directory / file
         try:

@@ -16,7 +16,7 @@ from keras_sched.tfrecord.writer import write_shard
 
 
 def write(tasks, workers, tell=lambda records, size: None):
-    """Yields `metadata.Written` for each task as it is done, and its place.
+    """Yields the `metadata.Written` of each task, as it is done.
 
     Args:
         tasks: Sequence of `writer.Task`.
@@ -27,10 +27,10 @@ def write(tasks, workers, tell=lambda records, size: None):
         RuntimeError: If a process ends, at once.
     """
     if min(workers, len(tasks)) < 2:
-        for number, task in enumerate(tasks):
-            yield number, write_shard(task, tell)
+        for task in tasks:
+            yield write_shard(task, tell)
         return
-    waiting = list(reversed(list(enumerate(tasks))))
+    waiting = list(reversed(tasks))
     with contextlib.ExitStack() as stack:
         started = [_Worker(stack) for _ in range(min(workers, len(waiting)))]
         busy = {worker.connection: worker for worker in started}
@@ -45,12 +45,11 @@ def write(tasks, workers, tell=lambda records, size: None):
                     continue
                 if kind == "failed":
                     raise answer
-                number = worker.number
                 if waiting:
                     worker.give(waiting.pop())
                 else:
                     del busy[connection]
-                yield number, answer
+                yield answer
 
 
 class _Worker:
@@ -69,8 +68,7 @@ class _Worker:
         theirs.close()
         stack.callback(self.end)
 
-    def give(self, numbered):
-        self.number, task = numbered
+    def give(self, task):
         self.path = task.path
         with self._told_if_ended():
             self.connection.send(task)

@@ -8,9 +8,9 @@ import numpy as np
 
 from keras_sched import _atomic
 from keras_sched.tfrecord import examples, images, index
-from keras_sched.tfrecord.layout import Layout
+from keras_sched.tfrecord import layout as layouts
 from keras_sched.tfrecord.metadata import Shard, Written
-from keras_sched.tfrecord.sources.base import picked
+from keras_sched.tfrecord.sources.base import Piece, picked
 
 
 class BadRowError(ValueError):
@@ -45,30 +45,29 @@ def write_shard(task, tell=lambda records, size: None):
         task: The `Task`.
         tell: Function of how many records and bytes have just been written.
     """
-    fixed = all(field.nbytes is not None for field in task.fields)
-    layout = Layout(task.fields) if fixed else None
+    layout = layouts.of(task.fields)
     encoded = [field.name for field in task.fields if field.encoding == "image"]
     rejects, seen = [], {name: [] for name in encoded}
 
     def pieces():
         for piece in task.part.pieces():
-            columns, bad, looks = _looked_at(piece, encoded)
-            rejects.extend(bad)
-            if bad and not task.skip:
-                row, reason = bad[0]
+            piece, looks = _looked_at(piece, encoded)
+            columns = piece.columns
+            rejects.extend(piece.rejects)
+            if piece.rejects and not task.skip:
+                row, reason = piece.rejects[0]
                 raise BadRowError(f"{row}: {reason}")
             for name, each in looks.items():
                 seen[name] += [images.together(each)] if each else []
-            count = len(next(iter(columns.values())))
             if layout:
-                arrays = {name: np.asarray(column) for name, column in columns.items()}
-                block, lengths = layout.encode(arrays), np.full(count, layout.stride)
+                block = layout.encode({n: np.asarray(c) for n, c in columns.items()})
+                lengths = np.full(len(block), layout.stride)
             else:
                 block, lengths = examples.encode(task.fields, columns)
             yield block, lengths
-            tell(count, block.nbytes)
+            tell(len(lengths), block.nbytes)
 
-    shard = write_pieces(task.path, pieces(), indexed=task.indexed or not fixed)
+    shard = write_pieces(task.path, pieces(), indexed=task.indexed or not layout)
     alike = {name: images.together(each) for name, each in seen.items() if each}
     shard = dataclasses.replace(shard, images=alike)
     source = task.part.fingerprint() if task.resumable else None
@@ -92,10 +91,9 @@ def write_pieces(path, pieces, indexed=False):
 
 
 def _looked_at(piece, encoded):
-    """Returns the columns without bad images, all rejects, and what the images are."""
+    """Returns a piece with bad images among its rejects, and what the others are."""
     bad, looks = {}, {name: [] for name in encoded}
-    count = len(next(iter(piece.columns.values())))
-    for number in range(count if encoded else 0):
+    for number in range(piece.length if encoded else 0):
         try:
             seen = [images.look(piece.columns[name][number]) for name in encoded]
         except images.NoImageError as error:
@@ -103,8 +101,9 @@ def _looked_at(piece, encoded):
             continue
         for name, one in zip(encoded, seen):
             looks[name].append(one)
-    rejects = [*piece.rejects, *bad.values()]
     if not bad:
-        return piece.columns, rejects, looks
-    kept = [number for number in range(count) if number not in bad]
-    return {n: picked(c, kept) for n, c in piece.columns.items()}, rejects, looks
+        return piece, looks
+    kept = [number for number in range(piece.length) if number not in bad]
+    columns = {name: picked(column, kept) for name, column in piece.columns.items()}
+    rows = [piece.rows[number] for number in kept]
+    return Piece(columns, rows, (*piece.rejects, *bad.values())), looks

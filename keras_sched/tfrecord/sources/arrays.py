@@ -44,9 +44,7 @@ class Arrays(Rows):
     def part(self, start, stop):
         rows = slice(start, stop)
         columns = {name: column[rows] for name, column in self.columns.items()}
-        return Columns(
-            columns, stop - start, Names("row", start), self.encoded, self.form
-        )
+        return Columns(columns, start, stop, self.encoded, self.form)
 
     def _stored(self, field):
         is_image = field.dtype == "uint8" and len(field.shape) == 3
@@ -60,20 +58,21 @@ class Columns:
     """Some rows of arrays."""
 
     columns: dict
-    count: int
-    names: Names
+    start: int
+    stop: int
     encoded: tuple = ()
     form: str | None = None
 
     def pieces(self):
         """Yields the rows."""
-        each = sum(map(nbytes, self.columns.values())) // max(self.count, 1)
+        count = self.stop - self.start
+        each = sum(map(nbytes, self.columns.values())) // max(count, 1)
         step = max(1, PIECE_BYTES // max(each, 1))
-        for first in range(0, self.count, step):
+        for first in range(0, count, step):
             columns = {n: c[first : first + step] for n, c in self.columns.items()}
             for name in self.encoded:
                 columns[name] = [images.encode(p, self.form) for p in columns[name]]
-            yield Piece(columns, Names(self.names.noun, self.names.first + first))
+            yield Piece(columns, Names("row", self.start + first))
 
     def fingerprint(self):
         """Returns a checksum of all the values."""
@@ -81,14 +80,15 @@ class Columns:
         for name in sorted(self.columns):
             for part in _parts(self.columns[name]):
                 crc = google_crc32c.extend(crc, part)
-        return f"arrays {crc:08x} {self.count}"
+        return f"arrays {crc:08x} {self.stop - self.start}"
 
 
-def _rank(array):
-    array = array[0] if isinstance(array, (list, tuple)) and len(array) else array
-    is_list = not hasattr(array, "shape") and isinstance(array, (list, tuple))
-    array = np.asarray(array[0]) if is_list and len(array) else array
-    return max(np.ndim(array) - (not is_list), 0) if hasattr(array, "shape") else 0
+def _rank(values):
+    """Returns of what rank the first of some values is; of no values, 0."""
+    try:
+        return np.ndim(values[0])
+    except (TypeError, ValueError, LookupError):
+        return 0
 
 
 def nbytes(column):

@@ -24,6 +24,11 @@ class Piece(NamedTuple):
     rows: object
     rejects: tuple = ()
 
+    @property
+    def length(self):
+        """How many rows there are, without those left out."""
+        return len(next(iter(self.columns.values())))
+
 
 class Source(abc.ABC):
     """What can be converted: rows of fields.
@@ -76,15 +81,15 @@ def fitted(fields, rows, names):
     Args:
         fields: Tuple of `schema.Field`.
         rows: List of dicts of values by the fields' names.
-        names: What each row is called.
+        names: What each row is called, by its number.
     """
     kept, called, rejects = [], [], []
-    for row, name in zip(rows, names):
+    for number, row in enumerate(rows):
         try:
             kept.append(_fit(fields, row))
-            called.append(name)
+            called.append(names[number])
         except (ValueError, TypeError, OverflowError) as error:
-            rejects.append((name, str(error)))
+            rejects.append((names[number], str(error)))
     columns = {
         field.name: column(field, [row[number] for row in kept])
         for number, field in enumerate(fields)

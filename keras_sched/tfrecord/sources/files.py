@@ -152,8 +152,7 @@ def class_folders(root, image_format, like):
     found = {name: paths for name, paths in found.items() if paths}
     must = "a folder of folders with images in them, one for each class"
     check(found, "convert", "source", must, str(root))
-    known = list(like.get("label", ()))
-    classes = known if set(found) <= set(known) else list(found)
+    classes = _classes(found, like.get("label", ()))
     pairs = [(path, classes.index(name)) for name in found for path in found[name]]
     pairs.sort(key=lambda pair: hashlib.sha1(pair[0].encode()).digest())
     paths, labels = map(list, zip(*pairs))
@@ -195,9 +194,7 @@ def table(path, image_format, like):
         ):
             paths.append(name)
         elif name in ("label", "class"):
-            known = list(like.get(name, ()))
-            there = sorted(set(columns[name]))
-            labels[name] = known if set(there) <= set(known) else there
+            labels[name] = _classes(columns[name], like.get(name, ()))
             columns[name] = [labels[name].index(v) for v in columns[name]]
     label = next((name for name in ("label", "class") if name in columns), None)
     if not paths:
@@ -209,6 +206,11 @@ def table(path, image_format, like):
     lines = [f"{path.name}, line {number + 2}" for number in range(read.num_rows)]
     root = path.parent
     return Files(root, columns, tuple(paths), lines, image_format, labels, nest)
+
+
+def _classes(there, known):
+    """Returns the names of classes: those known already, if these are among them."""
+    return list(known) if set(there) <= set(known) else sorted(set(there))
 
 
 def _visible(entry):

@@ -55,8 +55,7 @@ class Part:
                 if field.encoding == "image":
                     columns[field.name] = list(map(_content, columns[field.name]))
             rows = [dict(zip(columns, values)) for values in zip(*columns.values())]
-            names = Names("row", first)
-            yield fitted(self.fields, rows, [names[n] for n in range(len(rows))])
+            yield fitted(self.fields, rows, Names("row", first))
 
     def fingerprint(self):
         """Returns what the dataset says of its state, and which rows these are."""

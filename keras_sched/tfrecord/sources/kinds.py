@@ -28,7 +28,7 @@ def splits(source, split, image_format, like):
         image_format: As `convert` has it.
         like: By name of a field, the names of its classes in the splits that are there.
     """
-    found = _splits(source, split, like)
+    found = _splits(source, split)
     if found is None:
         return {split or "train": _one(source, image_format, like)}
     if split is not None:
@@ -52,7 +52,7 @@ def _made(part, image_format, like):
     return part if isinstance(part, Source) else _one(part, image_format, like)
 
 
-def _splits(source, split, like):
+def _splits(source, split):
     """Returns the sources of each split, or `None` for a source without splits."""
     if isinstance(source, dict):
         by_split = source and all(_is_split(*item) for item in source.items())

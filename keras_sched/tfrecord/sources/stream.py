@@ -31,7 +31,7 @@ class Stream:
     def take(self, most):
         """Returns the next rows, at most so many."""
         piece, self.held = self.held, None
-        if _count(piece) <= most:
+        if piece.length <= most:
             return piece
         columns = {name: column[:most] for name, column in piece.columns.items()}
         rest = {name: column[most:] for name, column in piece.columns.items()}
@@ -54,7 +54,7 @@ class _Part:
             ):
                 return
             piece = self.stream.take(np.inf if self.rows is None else self.rows - rows)
-            rows += _count(piece) + len(piece.rejects)
+            rows += piece.length + len(piece.rejects)
             size += sum(map(nbytes, piece.columns.values()))
             yield piece
 
@@ -70,7 +70,3 @@ class _After:
 
     def __getitem__(self, number):
         return self.rows[self.first + number]
-
-
-def _count(piece):
-    return len(next(iter(piece.columns.values())))

@@ -62,8 +62,9 @@ class Dataset(Source):
         if not alike:
             elements = (self._columns(some) for some in _batched(elements, rows))
         for columns in elements:
-            yield Piece(columns, Names("element", first))
-            first += len(next(iter(columns.values())))
+            piece = Piece(columns, Names("element", first))
+            first += piece.length
+            yield piece
 
     def _columns(self, rows):
         return {
@@ -96,9 +97,7 @@ class Dicts(Source):
         rows = itertools.chain(self.sample, self.rows)
         first = 0
         for some in _batched(rows, 256):
-            names = Names("row", first)
-            called = [names[number] for number in range(len(some))]
-            yield fitted(self.fields, list(map(_flat, some)), called)
+            yield fitted(self.fields, map(_flat, some), Names("row", first))
             first += len(some)
 
 
