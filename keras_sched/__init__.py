@@ -6,8 +6,10 @@ import sys
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "Ensemble",
     "LearningRateCurve",
     "callbacks",
+    "ensemble",
     "find_learning_rate",
     "layers",
     "plot",
@@ -27,5 +29,6 @@ def _is_command():
 
 if not _is_command():  # A command loads what it needs, and --help needs nothing.
     from keras_sched import callbacks, layers, plot, schedules, tfrecord
+    from keras_sched.ensembling import Ensemble, ensemble
     from keras_sched.hyperparameters import schedule_hyperparameters
     from keras_sched.learning_rate_finder import LearningRateCurve, find_learning_rate

@@ -12,22 +12,25 @@ import os
 import pathlib
 import platform
 import re
+import shutil
 
 _NODE = re.sub(r"\W", "", platform.node())[:32]  # Others may write on the same disk.
 
 
 @contextlib.contextmanager
-def replacing(path, verify=None):
+def replacing(path, verify=None, follow=True):
     """Gives a path to write to; at the end of the block it becomes `path`.
 
     Args:
-        path: Final name. Its folder must exist; a symbolic link is followed.
+        path: Final name. Its folder must exist.
         verify: Function of the written path, called before the rename. What it
             raises leaves `path` as it was.
+        follow: Whether a symbolic link stays, and what it points to is replaced.
     """
-    path = pathlib.Path(path).resolve()
+    path = pathlib.Path(path)
+    path = path.resolve() if follow else path.parent.resolve() / path.name
     _sweep(path)
-    temporary = path.with_name(f".{path.stem}~{_NODE}-{os.getpid()}.tmp{path.suffix}")
+    temporary = _temporary(path)
     try:
         yield temporary
         _flush(temporary)
@@ -43,6 +46,27 @@ def write_text(path, text):
     """Replaces `path` by `text`, encoded as UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def link(path, target):
+    """Gives a file that is whole and on the disk the name `target` too.
+
+    It is there once, with two names; where the disk has no such links, it is copied.
+    """
+    path, target = pathlib.Path(path), pathlib.Path(target)
+    _sweep(target)
+    temporary = _temporary(target)
+    try:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary, follow_symlinks=False)
+        except (OSError, NotImplementedError):
+            shutil.copyfile(path, temporary)
+            _flush(temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _flush(target.parent)
 
 
 def rename(path, target):
@@ -74,6 +98,10 @@ def alone(directory):
         yield held
     finally:
         os.close(descriptor)
+
+
+def _temporary(path):
+    return path.with_name(f".{path.stem}~{_NODE}-{os.getpid()}.tmp{path.suffix}")
 
 
 def _flush(path):

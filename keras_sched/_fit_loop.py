@@ -2,9 +2,7 @@
 
 import contextlib
 import functools
-import inspect
 import itertools
-import sys
 
 import keras
 import numpy as np
@@ -47,7 +45,44 @@ class Setting:
             self._value = value
 
 
-def retrace(model, undo, settings=(), around=contextlib.nullcontext):
+class Carried:
+    """Arrays that each compiled step changes, beside those of the model.
+
+    Give it to `retrace`.
+
+    Args:
+        values: Tensors to begin with.
+        update: Function of the values and of the model's weights after a step, in the
+            order of `model.weights`. Returns the new values.
+    """
+
+    def __init__(self, values, update):
+        self.update = update
+        how = dict(trainable=False, aggregation="only_first_replica")
+        self._held = [keras.Variable(v, dtype=v.dtype, **how) for v in values]
+        if keras.backend.backend() == "jax":  # Placed where variables are.
+            self._held = [variable.value for variable in self._held]
+
+    @property
+    def values(self):
+        """The tensors as the last step left them."""
+        return [keras.ops.convert_to_tensor(value) for value in self._held]
+
+    @values.setter
+    def values(self, values):
+        if keras.backend.backend() == "jax":
+            self._held = list(values)
+        else:
+            for variable, value in zip(self._held, values):
+                variable.assign(value)
+
+    def step(self, weights):
+        """Updates the values where they can be updated in place."""
+        weights = [keras.ops.stop_gradient(weight) for weight in weights]
+        self.values = self.update(self.values, weights)
+
+
+def retrace(model, undo, settings=(), around=contextlib.nullcontext, carried=()):
     """Has the training step compiled anew, and keeps the old one for afterwards.
 
     Call it while `fit` runs, before the step it is to concern. The old step comes back,
@@ -59,6 +94,7 @@ def retrace(model, undo, settings=(), around=contextlib.nullcontext):
         undo: Function that takes out what the step is compiled anew for.
         settings: `Setting`s that it reads.
         around: Function that returns a context manager to trace the step in.
+        carried: `Carried`s that it updates.
     """
     heal(model)
     step = model.train_function
@@ -67,6 +103,7 @@ def retrace(model, undo, settings=(), around=contextlib.nullcontext):
     step.undos.append(undo)
     step.settings.extend(settings)
     step.around.append(around)
+    step.carried.extend(carried)
     step.compiled, model.train_function = _compile_anew(model, step), step
 
 
@@ -80,26 +117,39 @@ def _compile_anew(model, temporary):
 
     def step(*args):
         with temporary.surroundings() as stack:
-            if not _travels(temporary.settings):
-                return plain(*args)
-            state, (batch, values) = args
+            if not temporary.gives_more:
+                result = plain(*args)
+                if keras.backend.backend() == "tensorflow":
+                    temporary.update_carried()
+                return result
+            (*state, carried), (batch, values) = args
             for setting, value in zip(temporary.settings, values):
                 stack.enter_context(setting.standing_for(value))
-            return plain(state, batch)
+            logs, state = plain(tuple(state), batch)
+            weights = _weights(model, state)
+            pairs = zip(temporary.carried, carried)
+            return logs, (*state, [one.update(old, weights) for one, old in pairs])
 
     model.train_function, model.train_step = None, step
+    sharding = temporary.gives_more and model._get_state_sharding_spec
+    if sharding:
+        model._get_state_sharding_spec = lambda: (*sharding(), temporary.shardings())
     try:
         model.make_train_function()
     finally:
         del model.train_step
         if had:
             model.train_step = plain
+        if sharding:
+            del model._get_state_sharding_spec
     return model.train_function
 
 
-def _travels(settings):
-    """Returns whether settings must go with the batches: JAX sees arguments only."""
-    return settings and keras.backend.backend() == "jax"
+def _weights(model, state):
+    """Returns the values of `model.weights` among the state of a step of JAX."""
+    held = model.trainable_variables + model.non_trainable_variables
+    values = dict(zip(map(id, held), (*state[0], *state[1])))
+    return [values[id(weight)] for weight in model.weights]
 
 
 def finish(model):
@@ -112,19 +162,6 @@ def heal(model):
     """Does what `finish` does where an earlier `fit` broke off before it could."""
     if isinstance(model.train_function, _TemporaryStep):
         model.train_function.heal()
-
-
-def start_at_epoch(model, epoch):
-    """Makes the `fit` that is beginning start at `epoch`; `None`: where it was told."""
-    model._initial_epoch = epoch
-
-
-def validates():
-    """Returns whether the `fit` that calls has validation data; `None` without one."""
-    fit, frame = inspect.unwrap(keras.Model.fit).__code__, sys._getframe()
-    while frame and frame.f_code is not fit:
-        frame = frame.f_back
-    return frame and frame.f_locals["validation_data"] is not None
 
 
 def report_batch_losses(model):
@@ -175,6 +212,12 @@ def wrap_losses(model, wrap):
     return undo
 
 
+def batch_normalizations(model):
+    """Returns the layers of a model that keep the mean and the variance of batches."""
+    layers = model._flatten_layers()
+    return [one for one in layers if isinstance(one, keras.layers.BatchNormalization)]
+
+
 def has_own_train_step(model):
     """Returns whether the model brings its own `train_step`."""
     return type(model).train_step is not keras.Model.train_step
@@ -204,20 +247,48 @@ class _TemporaryStep:
     def __init__(self, model):
         self.model, self.fit = model, model.history
         self.before, self.compiled = model.train_function, None
-        self.undos, self.settings, self.around = [], [], []
+        self.undos, self.settings, self.around, self.carried = [], [], [], []
 
     def __call__(self, *args):
         if self.heal():
             self.model.make_train_function()
             return self.model.train_function(*args)
-        if _travels(self.settings):
-            state, batches = args
-            values = itertools.repeat([setting() for setting in self.settings])
-            args = state, zip(batches, values)
+        if self.gives_more:
+            return self._call_with_state(*args)
+        return self._call(*args)
+
+    @property
+    def gives_more(self):
+        """Whether JAX's function, which sees arguments only, needs more of them."""
+        more = self.settings or self.carried
+        return bool(more) and keras.backend.backend() == "jax"
+
+    def update_carried(self):
+        """Updates the arrays that are carried, where that is done in place."""
+        for one in self.carried:
+            one.step(self.model.weights)
+
+    def shardings(self):
+        """Returns where the arrays lie that are carried."""
+        return [[value.sharding for value in one.values] for one in self.carried]
+
+    def _call_with_state(self, state, batches):
+        """Gives JAX's function settings and arrays too."""
+        values = itertools.repeat([setting() for setting in self.settings])
+        carried = [one.values for one in self.carried]
+        logs, (*state, carried) = self._call((*state, carried), zip(batches, values))
+        for one, new in zip(self.carried, carried):
+            one.values = new
+        return logs, tuple(state)
+
+    def _call(self, *args):
         eager = keras.backend.backend() == "torch"  # Nobody calls the step given there.
         try:
             with self.surroundings() if eager else contextlib.nullcontext():
-                return self.compiled(*args)
+                result = self.compiled(*args)
+            if eager:
+                self.update_carried()
+            return result
         except BaseException as error:
             if type(error).__name__ not in _END_OF_DATA:
                 self.finish()

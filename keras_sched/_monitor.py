@@ -1,8 +1,11 @@
 """One owner of "is it better?"."""
 
+import contextlib
 import math
 
-from keras_sched import _fit_loop
+import keras
+
+from keras_sched import _running_fit
 from keras_sched._checks import check, number, one_of
 
 _BETTER_LOW = ("loss", "error", "mse", "mae", "mape", "msle", "perplexity")
@@ -30,12 +33,12 @@ class Monitor:
 
     def begin(self, model):
         """Refuses a name that the logs of this `fit` will not have, if that is known."""
-        names = {metric.name for metric in model.metrics} | {"loss"}
-        if "compile_metrics" not in names:  # Else Keras has not made them yet.
+        names = _names(model)
+        if names:
             must = f"a metric of this model ({', '.join(sorted(names))}), or val_ and one"
             fits = self.name.removeprefix("val_") in names
             check(fits, self.owner, "monitor", must, self.name)
-        self.validates = _fit_loop.validates()
+        self.validates = _running_fit.validates()
         if self.name.startswith("val_"):
             must = "a name without val_, as fit has no validation data"
             check(self.validates is not False, self.owner, "monitor", must, self.name)
@@ -63,3 +66,13 @@ class Monitor:
         told = f"'min' or 'max', as monitor={self.name!r} does not tell which is better"
         check(mode != "auto" or low != high, self.owner, "mode", told, mode)
         return 1 if mode == "min" or (mode == "auto" and low) else -1
+
+
+def _names(model):
+    """Returns the names in the logs of training; none where only an epoch can tell."""
+    if type(model).train_step is not keras.Model.train_step:
+        return set()
+    with contextlib.suppress(Exception):  # What trains need not be built beforehand.
+        _running_fit.build_metrics(model)
+        return {"loss", *model.get_metrics_result()}
+    return set()

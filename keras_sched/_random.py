@@ -4,16 +4,21 @@ import random
 
 import keras
 import numpy as np
+from keras.src.backend.common import global_state
+from keras.src.random import seed_generator
 
 
 def state():
-    """Returns where Python's, NumPy's and torch's global generators stand."""
+    """Returns where Python's, NumPy's, Keras's and torch's global generators stand."""
     version, words, gauss = random.getstate()
     name, key, *rest = np.random.get_state()
     found = {
         "python": [version, list(words), gauss],
         "numpy": [name, key.tolist(), *rest],
     }
+    keras_own = global_state.get_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR)
+    if keras_own is not None:
+        found["keras"] = keras.ops.convert_to_numpy(keras_own.state).tolist()
     if keras.backend.backend() == "torch":
         import torch
 
@@ -24,6 +29,8 @@ def state():
 
 def restore(found):
     """Puts the generators back to what `state` returned."""
+    if "keras" in found:  # Where it is made anew, it draws from Python's.
+        seed_generator.global_seed_generator().state.assign(found["keras"])
     version, words, gauss = found["python"]
     random.setstate((version, tuple(words), gauss))
     name, key, *rest = found["numpy"]

@@ -22,13 +22,23 @@ MAY_IMPORT = {
     "_chance": {"_checks", "_draws", "_ops"},
     "_draws": {"_ops"},
     "_mixing": {"_checks", "_fit_loop", "_ops"},
-    "_monitor": {"_checks", "_fit_loop"},
+    "_checkpoints": {"_atomic"},
+    "_lock": set(),
+    "_monitor": {"_checks", "_running_fit"},
     "_ops": set(),
     "_passes": set(),
     "_random": set(),
     "_fit_loop": set(),
+    "_progress": set(),
+    "_run_folder": {"_atomic", "_checkpoints", "_checks", "_progress"},
+    "_processes": set(),
+    "_run_state": {"_processes", "_random"},
+    "_running_fit": set(),
+    "_running_statistics": {"_fit_loop"},
+    "_signals": set(),
     "schedules": FOUNDATION,
     "_driver": {"_draws"},
+    "ensembling": {"_checks", "_random"},
     "hyperparameters": FOUNDATION | {"_driver"},
     "layers": FOUNDATION | {"_chance", "_mixing"},
     "tfrecord": FOUNDATION,
@@ -37,10 +47,13 @@ MAY_IMPORT = {
     "learning_rate_finder": FOUNDATION
     | {"_fit_loop", "_mixing", "hyperparameters", "plot"},
     "callbacks": FOUNDATION
-    | {"_fit_loop", "_mixing", "_monitor", "hyperparameters"}
-    | {"learning_rate_finder", "schedules"},
+    | {"_fit_loop", "_mixing", "_monitor", "_running_fit", "hyperparameters"}
+    | {"_checkpoints", "_lock", "_processes", "_progress", "_run_folder", "_run_state", "_signals"}
+    | {"_running_statistics"}
+    | {"ensembling", "learning_rate_finder", "schedules"},
     "__init__": {
         "callbacks",
+        "ensembling",
         "hyperparameters",
         "layers",
         "learning_rate_finder",
@@ -56,12 +69,19 @@ ONLY_IN = {  # Where each of these packages may be imported.
     "matplotlib": {"plot"},
     "PIL": {"tfrecord"},
     "pyarrow": {"tfrecord"},
-    "jax": {"_draws"},
+    "jax": {"_draws", "_processes"},
     "tensorflow": {"__main__", "_chance", "_draws", "_passes", "layers", "tfrecord"},
-    "torch": {"_draws", "_driver", "_random"},
-    "zipfile": {"callbacks"},
+    "torch": {"_draws", "_driver", "_processes", "_random"},
+    "zipfile": {"_checkpoints"},
 }
-PRIVATE_KERAS = {"_driver", "_fit_loop", "_ops", "hyperparameters"}
+PRIVATE_KERAS = {
+    "_driver",
+    "_fit_loop",
+    "_ops",
+    "_random",
+    "_running_fit",
+    "hyperparameters",
+}
 
 
 def part(path):
@@ -98,7 +118,7 @@ def test_a_package_is_imported_in_its_own_place_only(package):
     assert users == ONLY_IN[package]
 
 
-def test_private_names_of_keras_are_in_four_places_only():
+def test_private_names_of_keras_are_in_few_places_only():
     private = re.compile(r"keras\.src|(optimizer|inner|model)\)?\._[a-z]")
     users = {part(path) for path in SOURCES if private.search(path.read_text())}
     assert users == PRIVATE_KERAS

@@ -234,9 +234,22 @@ def test_a_validation_monitor_without_validation_is_refused_when_training_begins
     assert int(model.optimizer.iterations) == 0
 
 
-def test_a_monitor_that_is_not_in_the_logs_is_refused():
+def test_a_monitor_that_keras_has_not_made_yet_is_known_all_the_same():
     model = make_model()
-    model.compile(model.optimizer, "mse", metrics=["mae"])  # Unknown until it trains.
+    model.compile(model.optimizer, "mse", metrics=["mae"])
+    with pytest.raises(ValueError, match="`monitor` of .* a metric of this model .loss, "):
+        run([1], [callbacks.PlateauScaling("error")], model=model)
+    assert int(model.optimizer.iterations) == 0
+    run([1], [callbacks.PlateauScaling("mae")], model=model)
+
+
+def test_a_monitor_that_is_not_in_the_logs_of_a_step_of_ones_own_is_refused():
+    class Own(keras.Sequential):
+        def train_step(self, *args):
+            return super().train_step(*args)
+
+    model = Own([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
     with pytest.raises(ValueError, match="`monitor` of PlateauScaling must be in the lo"):
         run([1], [callbacks.PlateauScaling("error")], model=model)
 

@@ -84,6 +84,12 @@ ROWS = {
         0.9 - 0.4 * STEP / STEPS,
         needs="steps_per_epoch",
     ),
+    "SnapshotEnsemble": Row(
+        lambda: callbacks.SnapshotEnsemble("snapshots", 2, overwrite=True, verbose=0),
+        RATE * (1 + np.cos(np.pi * (STEP % 8) / 8)) / 2,
+        MOMENTUM * SAME,
+        needs="steps_per_epoch",
+    ),
     "PlateauScaling": Row(  # With such a min_delta, no epoch is better than the first.
         lambda: callbacks.PlateauScaling("loss", 0.5, 0, min_delta=1e9, verbose=0),
         RATE * np.repeat([1, 1, 0.5, 0.25], EACH),
@@ -98,6 +104,13 @@ ROWS = {
         noises=0.5 / (1 + STEP),
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def _files_in_a_folder_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 every = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 
 

@@ -4,7 +4,7 @@ import abc
 
 import keras
 
-from keras_sched import _fit_loop
+from keras_sched import _fit_loop, _running_fit
 from keras_sched._checks import check
 from keras_sched.hyperparameters import (
     batches_seen,
@@ -82,8 +82,8 @@ class ScheduleCallback(OptimizerCallback):
 
     def install(self, epoch):
         optimizer, steps = self.model.optimizer, self.params["steps"]
-        seen = batches_seen(optimizer)
-        begun = epoch * steps if steps else seen * (epoch > 0)
+        seen, before = batches_seen(optimizer), _running_fit.steps_before()
+        begun = epoch * steps + before if steps else seen * (epoch + before > 0)
         handle = schedule_hyperparameters(
             optimizer,
             step_offset=begun - seen,

@@ -1,6 +1,6 @@
 """A lower rate when it gets no better."""
 
-from keras_sched import _fit_loop
+from keras_sched import _fit_loop, _running_fit
 from keras_sched._checks import check, integer, number
 from keras_sched._monitor import Monitor
 from keras_sched.callbacks.base import OptimizerCallback
@@ -88,7 +88,8 @@ class PlateauScaling(OptimizerCallback):
         resumed = self.model.history.history.get(self.monitor)
         values = dict(enumerate(resumed)) if resumed else self._values
         self._values = {at: value for at, value in values.items() if at < epoch}
-        self._scale = self._scale_after(list(self._values.values())[:-1])
+        before = len(self._values) - (not _running_fit.steps_before())
+        self._scale = self._scale_after(list(self._values.values())[: max(before, 0)])
         self._setting = _fit_loop.Setting(self._scale)
         undo = scale_learning_rate(self.model.optimizer, self._setting)
         return undo, [self._setting]
