@@ -29,7 +29,7 @@ def replacing(path, verify=None, follow=True):
     """
     path = pathlib.Path(path)
     path = path.resolve() if follow else path.parent.resolve() / path.name
-    _sweep(path)
+    sweep(path)
     temporary = _temporary(path)
     try:
         yield temporary
@@ -54,7 +54,7 @@ def link(path, target):
     It is there once, with two names; where the disk has no such links, it is copied.
     """
     path, target = pathlib.Path(path), pathlib.Path(target)
-    _sweep(target)
+    sweep(target)
     temporary = _temporary(target)
     try:
         temporary.unlink(missing_ok=True)
@@ -100,6 +100,17 @@ def alone(directory):
         os.close(descriptor)
 
 
+def sweep(path):
+    """Removes what killed processes of this machine left of attempts at `path`."""
+    path = pathlib.Path(path)
+    begin, end = f".{path.stem}~{_NODE}-", f".tmp{path.suffix}"
+    name = re.escape(begin) + "([0-9]{1,9})" + re.escape(end)
+    for leftover in path.parent.iterdir():
+        found = re.fullmatch(name, leftover.name)
+        if found and not _alive(int(found[1])):
+            leftover.unlink(missing_ok=True)
+
+
 def _temporary(path):
     return path.with_name(f".{path.stem}~{_NODE}-{os.getpid()}.tmp{path.suffix}")
 
@@ -110,16 +121,6 @@ def _flush(path):
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sweep(path):
-    """Removes what killed processes of this machine left of attempts at `path`."""
-    begin, end = f".{path.stem}~{_NODE}-", f".tmp{path.suffix}"
-    name = re.escape(begin) + "([0-9]{1,9})" + re.escape(end)
-    for leftover in path.parent.iterdir():
-        found = re.fullmatch(name, leftover.name)
-        if found and not _alive(int(found[1])):
-            leftover.unlink(missing_ok=True)
 
 
 def _alive(process):

@@ -31,7 +31,7 @@ class RunFolder:
         return next(found, None)
 
     def begin(self):
-        """Sets aside what is damaged, refuses what another has made, and looks for all.
+        """Sets aside what is damaged, refuses what another has made, puts the rest right.
 
         Returns:
             What `newest` does.
@@ -49,7 +49,14 @@ class RunFolder:
                 aside = path.with_name(f"{path.name}.damaged")
                 _atomic.rename(path, aside)
                 self.tell(f"{path.name} is damaged ({error}), and is {aside.name} now")
+        for leftover in self.directory.glob(".*~*.tmp.keras"):
+            path = self.directory / f"{leftover.name[1:].split('~')[0]}.keras"
+            if path in (self.last, self.best, self.previous) or _is_kept(path):
+                _atomic.sweep(path)
         there = dict(self._by_age())
+        newest = next(iter(there), self.last)
+        if newest != self.last:  # Killed when it had only some of its names.
+            _atomic.link(newest, self.last)
         kept = {path: state["value"] for path, state in there.items() if _is_kept(path)}
         self._kept = kept if self.keep > 1 else {}
         return next(iter(there.items()), None)
