@@ -6,6 +6,7 @@ Whatever takes long to load is imported by the command that needs it.
 import argparse
 import contextlib
 import dataclasses
+import difflib
 import json
 import os
 import pathlib
@@ -23,7 +24,7 @@ read, never run. Keras's own schedules are known too.
 CONVERT = """\
 Writes a dataset as TFRecords: a folder of class folders with images, a CSV with paths of
 images or a table, a .npz file, tfds:NAME, or a folder that TFDS has written. Broken off,
-the same command goes on.
+the same command goes on (but for rows of TFDS, which come one by one).
 
   keras-sched convert shapes/ records/
   keras-sched convert photos.csv records/ --split test --on-error skip
@@ -37,9 +38,11 @@ Beam:
 INSPECT = """\
 Tells what a folder of TFRecords holds: splits, fields, how often each class occurs. Of
 files that others have written too, by a look into their records; with --adopt they can be
-read by `tfrecord.load` from then on.
+read by `tfrecord.load` from then on. Ends with 1 where a file is damaged. With --spec it
+prints what `tf.io.parse_example` needs to know instead.
 
   keras-sched inspect records/
+  keras-sched inspect records/ --spec
 """
 VERIFY = """\
 Reads every byte of a folder of TFRecords and names what is damaged by file, record and
@@ -51,7 +54,8 @@ decoded too.
 """
 REPAIR = """\
 Takes damaged records out of the files that `tfrecord.convert` wrote, loses no other, and
-corrects what the folder says of itself. Without --apply it says only what it would do.
+corrects what the folder says of itself. Without --apply it says only what it would do;
+with --decode it takes out images too that cannot be decoded.
 
   keras-sched repair records/
   keras-sched repair records/ --apply
@@ -70,13 +74,14 @@ def main(arguments=None):
     """
     parser = _parser()
     chosen, others = parser.parse_known_args(arguments)
-    if others and not getattr(chosen, "runner", None):
-        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    unknown = [one for one in others if not chosen.runner or _is_misspelt(one, chosen)]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     chosen.options = others
     try:
         return chosen.run(chosen) or 0
     except ValueError as error:
-        return _fail(2, error)
+        return _fail(_code(error), error)
     except (ImportError, OSError, RuntimeError) as error:
         return _fail(1, error)
     except KeyboardInterrupt:
@@ -105,6 +110,23 @@ def _load_tensorflow():
         tf.constant(0)
 
 
+def _is_misspelt(argument, chosen):
+    """Returns whether an option for Beam is nearly, but not quite, one of ours."""
+    word = argument.partition("=")[0].removeprefix("--").replace("_", "-")
+    no_options = ("source", "folder", "run", "broken_off")
+    ours = [name.replace("_", "-") for name in vars(chosen) if name not in no_options]
+    return argument.startswith("--") and bool(
+        difflib.get_close_matches(word, ours, 1, 0.8)
+    )
+
+
+def _code(error):
+    """Returns 1 for what is wrong with data, 2 for what is wrong with the command."""
+    from keras_sched.tfrecord.errors import DataError
+
+    return 1 if isinstance(error, DataError) else 2
+
+
 def _fail(code, error):
     print(f"keras-sched: {error}", file=sys.stderr)
     return code
@@ -122,7 +144,7 @@ def _size(text):
 def _parser():
     about = "Training recipes for Keras 3, from the command line."
     parser = argparse.ArgumentParser("keras-sched", description=about)
-    parser.set_defaults(broken_off="broken off")
+    parser.set_defaults(broken_off="broken off", runner=None)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     text = dict(formatter_class=argparse.RawDescriptionHelpFormatter)
     drawing = commands.add_parser("plot", help="draw schedules", description=PLOT, **text)
@@ -146,7 +168,9 @@ def _parser():
         if name == "inspect":
             told = "have `load` read what others wrote: writes metadata.json"
             command.add_argument("--adopt", action="store_true", help=told)
-        if name == "verify":
+            told = "print what `tf.io.parse_example` needs to know"
+            command.add_argument("--spec", action="store_true", help=told)
+        else:
             told = "decode every image too"
             command.add_argument("--decode", action="store_true", help=told)
         if name == "repair":
@@ -179,34 +203,35 @@ def _add_convert(commands, text):
 
 def _plot(chosen):
     with _without_noise():
+        from keras import ops
+
         from keras_sched import plot, schedules
+
+        ops.zeros(())  # Has the backend say what it says when it starts.
 
     drawn = [schedules.parse(text) for text in chosen.schedule]
     several = dict(zip(chosen.schedule, drawn)) if len(drawn) > 1 else drawn
     plot.save(plot.schedule(several, chosen.steps), chosen.picture)
-    print(chosen.picture)
+    _say(chosen.picture)
 
 
 def _convert(chosen):
-    from keras_sched.tfrecord.writer import BadRowError
-
     ours = ("source", "folder", "run", "broken_off", "json", "runner", "options")
     how = {name: value for name, value in vars(chosen).items() if name not in ours}
     how = {name: value for name, value in how.items() if value is not None}
     convert = _convert_by_beam if chosen.runner else _convert_here
-    try:
-        done = convert(chosen, how)
-    except BadRowError as error:
-        return _fail(1, error)
-    for split in done.values() if isinstance(done, dict) else [done]:
-        _print(chosen, split)
-    return 0
+    done = convert(chosen, how)
+    if isinstance(done, dict) and not chosen.json:
+        _say("\n".join(map(str, done.values())))
+    else:
+        _print(chosen, done)
 
 
 def _convert_here(chosen, how):
     from keras_sched import tfrecord
 
     if chosen.source.startswith("tfds:") or _is_of_tfds(chosen.source):
+        chosen.broken_off = "broken off; rows come one by one, so it begins anew"
         _load_tensorflow()
     return tfrecord.convert(chosen.source, chosen.folder, **how)
 
@@ -230,7 +255,11 @@ def _inspect(chosen):
         from keras_sched import tfrecord
 
         found = tfrecord.inspect(chosen.folder, adopt=chosen.adopt)
-    _print(chosen, found)
+    if chosen.spec:
+        _say(found.spec())
+    else:
+        _print(chosen, found)
+    return 1 if found.damages else 0
 
 
 def _verify(chosen):
@@ -253,12 +282,24 @@ def _verify(chosen):
 def _repair(chosen):
     from keras_sched import tfrecord
 
-    _print(chosen, tfrecord.repair(chosen.folder, dry_run=not chosen.apply))
+    if chosen.decode:
+        _load_tensorflow()
+    how = dict(dry_run=not chosen.apply, decode=chosen.decode)
+    _print(chosen, tfrecord.repair(chosen.folder, **how))
 
 
 def _print(chosen, found):
-    text = json.dumps(dataclasses.asdict(found), indent=2) if chosen.json else str(found)
-    print(text)
+    """Prints what was found, or a dict of that."""
+    as_json = dict(default=dataclasses.asdict, indent=2)
+    _say(json.dumps(found, **as_json) if chosen.json else found)
+
+
+def _say(text):
+    """Prints a text; silent where whoever reads it has seen enough."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # Or Python would tell of it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -48,10 +48,15 @@ def write_text(path, text):
         temporary.write_text(text, encoding="utf-8")
 
 
-def link(path, target):
+def link(path, target, lasting=True):
     """Gives a file that is whole and on the disk the name `target` too.
 
     It is there once, with two names; where the disk has no such links, it is copied.
+
+    Args:
+        path: The file.
+        target: Its other name, in the same folder or another.
+        lasting: Whether to flush the folder; not where another write there follows.
     """
     path, target = pathlib.Path(path), pathlib.Path(target)
     sweep(target)
@@ -66,7 +71,8 @@ def link(path, target):
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-    _flush(target.parent)
+    if lasting:
+        _flush(target.parent)
 
 
 def rename(path, target):

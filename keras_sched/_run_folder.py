@@ -93,10 +93,10 @@ class RunFolder:
         ranks = value is not None and self._ranks(value)
         first, *others = [kept] * ranks + [self.best] * best + [self.last]
         if self.last.exists():
-            _atomic.link(self.last, self.previous)
+            _atomic.link(self.last, self.previous, lasting=False)
         _checkpoints.write(first, model, state, arrays)
         for name in others:
-            _atomic.link(first, name)
+            _atomic.link(first, name, lasting=name == self.last)
         if ranks:
             self._kept[kept] = value
             self._drop_the_worst()

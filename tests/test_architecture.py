@@ -48,7 +48,15 @@ MAY_IMPORT = {
     | {"_fit_loop", "_mixing", "hyperparameters", "plot"},
     "callbacks": FOUNDATION
     | {"_fit_loop", "_mixing", "_monitor", "_running_fit", "hyperparameters"}
-    | {"_checkpoints", "_lock", "_processes", "_progress", "_run_folder", "_run_state", "_signals"}
+    | {
+        "_checkpoints",
+        "_lock",
+        "_processes",
+        "_progress",
+        "_run_folder",
+        "_run_state",
+        "_signals",
+    }
     | {"_running_statistics"}
     | {"ensembling", "learning_rate_finder", "schedules"},
     "__init__": {

@@ -3,6 +3,7 @@
 import itertools
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 from keras_sched import tfrecord
 from keras_sched.__main__ import main
-from keras_sched.tfrecord import workers, writer
+from keras_sched.tfrecord import images, workers, writer
 
 matplotlib.use("Agg")
 ONE = "OneCycle(0.4, total_steps=1000)"
@@ -172,7 +173,7 @@ def test_convert_writes_a_folder_and_says_what_and_how_far(tmp_path):
         "out: records of several lengths",
         "  file_name: string ()",
         "  image: uint8 (?, 30, 3) JPEG, 20 to 24 x 30 pixels",
-        "  label: int64 () 2 classes",
+        "  label: int64 () 2 classes: cat, dog",
         f"train: 5 records, {size:,} bytes in 2 files",
         "  label cat: 3",
         "  label dog: 2",
@@ -185,6 +186,64 @@ def test_convert_speaks_json_and_not_of_its_progress_when_it_shall_not(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     said = json.loads(done.stdout)
     assert (said["name"], said["shards"][0]["records"]) == ("train", 4)
+
+
+def test_convert_says_of_all_splits_in_one_document_and_what_was_left_out(
+    tmp_path, capsys
+):
+    source = tmp_path / "pictures"
+    for split in "train", "test":
+        pictures(source / split)
+    how = ["--json", "--quiet", "--on-error", "skip"]
+    assert main(["convert", str(source), str(tmp_path / "out"), *how]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert {name: (one["name"], one["left_out"]) for name, one in said.items()} == {
+        "train": ("train", 1),
+        "test": ("test", 1),
+    }
+    assert [sum(s["records"] for s in one["shards"]) for one in said.values()] == [5, 5]
+
+
+def test_rows_that_come_one_by_one_are_not_said_to_go_on(tmp_path, monkeypatch, capsys):
+    source = tmp_path / "theirs"
+    tfrecord.convert({"x": np.arange(5)}, source, name="d", progress=False)
+
+    def breaks_off(task, tell):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workers, "write_shard", breaks_off)
+    assert main(["convert", str(source), str(tmp_path / "out")]) == 130
+    told = capsys.readouterr().err
+    assert told.endswith("broken off; rows come one by one, so it begins anew\n")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_conversion_broken_off_before_its_first_file_is_whole_is_not_called_sound(
+    tmp_path, monkeypatch, capsys, overwrite
+):
+    np.savez(tmp_path / "x.npz", x=np.arange(4))
+    out = tmp_path / "out"
+    arguments = ["convert", str(tmp_path / "x.npz"), str(out), "--quiet"]
+    if overwrite:
+        assert main(arguments) == 0
+        arguments.append("--overwrite")
+
+    def breaks_off(task, tell):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(workers, "write_shard", breaks_off)
+        assert main(arguments) == 130
+    capsys.readouterr()
+    assert main(["verify", str(out)]) == 1
+    unfinished = "not finished, 0 of 1 file written"
+    assert f"train split: is {unfinished}: convert it again" in capsys.readouterr().out
+    assert main(["inspect", str(out)]) == 0
+    assert f"train: {unfinished}" in capsys.readouterr().out.splitlines()
+    assert main(["repair", str(out)]) == 1
+    assert unfinished in capsys.readouterr().err
+    assert main(arguments) == 0
+    assert main(["verify", str(out)]) == 0
 
 
 def test_a_row_that_cannot_be_written_is_an_error_of_the_data(tmp_path, capsys):
@@ -212,7 +271,7 @@ def test_a_conversion_broken_off_says_so_and_the_same_command_goes_on(
     assert "broken off; the same command goes on" in capsys.readouterr().err
     assert main(["verify", str(out)]) == 1
     told = capsys.readouterr().out
-    assert "is not finished, 2 of 3 files written: convert goes on with it" in told
+    assert "is not finished, 2 of 3 files written: convert it again" in told
     assert main(arguments) == 0
     assert "train: going on, 2 of 3 files there" in capsys.readouterr().err
     assert main(["verify", str(out)]) == 0
@@ -230,6 +289,14 @@ def test_convert_by_beam_writes_the_same_files(tmp_path):
         for name in ("local", "beam")
     )
     assert one == other
+
+
+@pytest.mark.parametrize("option", ["--shrads", "--shard_byte=9", "--on-eror"])
+def test_an_option_that_is_nearly_one_of_ours_is_not_left_to_beam(option, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["convert", ".", "out", "--runner", "direct", option, "3"])
+    assert stopped.value.code == 2
+    assert f"unrecognized arguments: {option}" in capsys.readouterr().err
 
 
 def test_what_only_beam_knows_is_refused_without_a_runner(capsys):
@@ -253,8 +320,36 @@ def test_verify_decodes_images_when_it_is_told_to(tmp_path):
     assert done.returncode == 1
     first, last = done.stdout.splitlines()
     assert first.startswith("out-train.tfrecord-00000-of-00001, record ")
-    assert "cannot be decoded" in first
+    assert "cannot be decoded: " in first
+    assert "Invalid JPEG data" in first
     assert last.startswith("4 sound records")
+    done = run("repair", tmp_path / "out", "--decode", "--apply")
+    assert done.returncode == 0
+    assert done.stdout.startswith("out-train.tfrecord-00000-of-00001: 4 records kept, 1 ")
+    assert run("verify", tmp_path / "out", "--decode").returncode == 0
+
+
+def test_an_animated_webp_of_an_older_folder_is_told_of_and_kills_nothing(
+    tmp_path, monkeypatch
+):
+    source = pictures(tmp_path / "pictures")
+    first, *others = [Image.open(source / "cat" / f"{n}.jpg") for n in (0, 2, 4)]
+    others = [one.resize(first.size) for one in others]
+    how = dict(save_all=True, append_images=others, lossless=True)
+    first.save(source / "cat" / "6.webp", **how)
+    monkeypatch.setattr(images, "MOVES", 0)
+    how = dict(on_error="skip", workers=1, progress=False)
+    tfrecord.convert(source, tmp_path / "out", **how)
+    done = run("verify", tmp_path / "out", "--decode")
+    assert done.returncode == 1
+    assert "cannot be decoded: assertion failed: [an animated WebP]" in done.stdout
+    code = (
+        "import sys; from keras_sched import tfrecord; list(tfrecord.load(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.search(r"record \d, byte \d+: cannot be .*an animated WebP", done.stderr)
 
 
 def test_verify_loads_neither_keras_nor_tensorflow(tmp_path):
@@ -268,6 +363,75 @@ def test_verify_loads_neither_keras_nor_tensorflow(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert "4 sound records" in done.stdout
     assert "loaded set()" in done.stdout
+
+
+def test_what_is_wrong_with_the_data_ends_with_1_and_with_the_command_with_2(
+    tmp_path, capsys
+):
+    path = damaged(tmp_path)
+    assert main(["inspect", str(tmp_path)]) == 0  # Nothing of it had to be read.
+    split = tfrecord.convert({"label": np.arange(3)}, tmp_path / "l", progress=False)
+    file = tmp_path / "l" / split.shards[0].file
+    file.write_bytes(bytes(99))
+    assert main(["inspect", str(tmp_path / "l")]) == 1
+    assert f"{file.name}: not as it was written" in capsys.readouterr().out
+    path.unlink()
+    assert main(["repair", str(tmp_path)]) == 1
+    (tmp_path / "metadata.json").write_text("{")
+    for command in "inspect", "verify", "repair":
+        assert main([command, str(tmp_path)]) == 1
+        told = capsys.readouterr().err
+        assert told.count("\n") == (2 if command == "inspect" else 1)
+        assert "metadata.json is not what convert writes" in told
+
+
+def test_a_damaged_record_of_another_writer_ends_inspect_with_1(tmp_path, capsys):
+    split = tfrecord.convert({"x": np.arange(3)}, tmp_path, progress=False)
+    path = tmp_path / split.shards[0].file
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    (tmp_path / "metadata.json").unlink()
+    assert main(["inspect", str(tmp_path)]) == 1
+    assert "the payload does not match its checksum" in capsys.readouterr().out
+    assert main(["inspect", str(tmp_path), "--adopt"]) == 1
+
+
+def test_inspect_prints_the_spec_when_it_is_told_to(tmp_path):
+    tfrecord.convert((np.zeros((3, 2)), np.arange(3)), tmp_path, name="d", progress=False)
+    done = run("inspect", tmp_path, "--spec")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "{",
+        "    'features': tf.io.FixedLenFeature([], tf.string),",
+        "    'label': tf.io.FixedLenFeature([], tf.int64),",
+        "}",
+    ]
+
+
+def test_a_pipe_that_is_closed_ends_it_silently(tmp_path):
+    source = {f"field_{n:04}": np.zeros((1, 2)) for n in range(1500)}
+    tfrecord.convert(source, tmp_path, name="d", progress=False)
+    command = [sys.executable, "-m", "keras_sched", "inspect", str(tmp_path), "--json"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout.readline() == b"{\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_an_index_that_is_lost_is_said_to_be_written_anew(tmp_path, capsys):
+    words = {"x": ["a", "bcd", ""]}
+    split = tfrecord.convert(words, tmp_path, shards=2, name="d", progress=False)
+    names = [f"{shard.file}.idx" for shard in split.shards]
+    for name in names:
+        (tmp_path / name).unlink()
+    lines = [f"{name}: written anew" for name in names]
+    assert main(["repair", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == lines
+    assert main(["repair", str(tmp_path), "--apply"]) == 0
+    assert capsys.readouterr().out.splitlines() == lines
+    assert all((tmp_path / name).exists() for name in names)
 
 
 def test_a_folder_that_is_not_there_is_an_error_of_its_own(tmp_path, capsys):

@@ -83,3 +83,13 @@ def test_the_galleries_draw_the_pictures_of_the_readme(script, kept, tmp_path):
     height, width, _ = matplotlib.image.imread(picture).shape
     there = matplotlib.image.imread(EXAMPLES / kept).shape
     assert (height, width) == there[:2], f"examples/{kept} is not up to date"
+
+
+def test_a_run_killed_at_random_ends_as_the_one_that_was_not():
+    script = [sys.executable, str(EXAMPLES / "resume_training.py")]
+    done = subprocess.run(
+        [*script, "--kill-randomly", "2"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("epochs on, killed") == 2
+    assert "arrays, the history among them, are equal to the bit" in done.stdout

@@ -237,7 +237,9 @@ def test_a_validation_monitor_without_validation_is_refused_when_training_begins
 def test_a_monitor_that_keras_has_not_made_yet_is_known_all_the_same():
     model = make_model()
     model.compile(model.optimizer, "mse", metrics=["mae"])
-    with pytest.raises(ValueError, match="`monitor` of .* a metric of this model .loss, "):
+    with pytest.raises(
+        ValueError, match="`monitor` of .* a metric of this model .loss, "
+    ):
         run([1], [callbacks.PlateauScaling("error")], model=model)
     assert int(model.optimizer.iterations) == 0
     run([1], [callbacks.PlateauScaling("mae")], model=model)

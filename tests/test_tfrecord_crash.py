@@ -130,6 +130,19 @@ def test_no_split_is_listed_of_which_some_files_only_are_new(left, way):
     assert set(halves) == {(False, False)}
 
 
+@every_way
+def test_what_was_begun_and_is_not_finished_is_not_called_sound(left, way):
+    folders = [f for f in killed(left, way) if (f / "metadata.json").exists()]
+    halves = [folder for folder in folders if not any(listed(folder))]
+    assert len(halves) > 20
+    for folder in halves:
+        found = tfrecord.verify(folder)
+        assert "train split: is not finished" in str(found)
+        assert tfrecord.inspect(folder).begun[0].startswith("train: not finished, ")
+    sound = [folder for folder in folders if tfrecord.verify(folder).sound]
+    assert all(all(listed(folder)) for folder in sound)
+
+
 def test_tfds_opens_a_directory_whose_split_was_killed(left):
     folders = [f for f in killed(left, "overwrite") if not any(listed(f))]
     builder = tfds.builder_from_directory(folders[0])

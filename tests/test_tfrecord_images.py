@@ -2,10 +2,13 @@
 
 import io
 import json
+import os
 import re
+import shutil
 import struct
 import zlib
 
+import datasets
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +16,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from keras_sched import tfrecord
+
+datasets.disable_progress_bars()
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (6, 8), dtype="uint8")
@@ -46,6 +51,7 @@ BMP, GIF = encoded(RGB, "bmp"), encoded(RGB, "gif")
 WEBP = encoded(RGB, "webp", lossless=True)
 LA = Image.fromarray(RGBA).convert("LA")
 DEEP_RGB = tf.io.encode_png(RGB.astype("uint16") * 257).numpy()
+FILM = b"\0\0\0\x18ftypmp42" + bytes(99) + b"\xff\xda\0\0IEN"  # As phones append.
 TURNED = [Image.fromarray(RGB[::-1].copy())]
 KINDS = {  # Of which kind: the file, the pixels that it has.
     "jpeg": (JPEG, tf.io.decode_jpeg(JPEG).numpy()),
@@ -73,6 +79,9 @@ KINDS = {  # Of which kind: the file, the pixels that it has.
         encoded(palette(), "gif", save_all=True, append_images=TURNED),
         np.asarray(palette().convert("RGB")),
     ),
+    "moving.png": (encoded(RGB, "png", save_all=True, append_images=TURNED), RGB),
+    "film.jpeg": (JPEG + FILM, tf.io.decode_jpeg(JPEG).numpy()),
+    "film.png": (PNG + FILM, RGB),
     "webp": (WEBP, RGB),
     "rgba.webp": (encoded(RGBA, "webp", lossless=True, exact=True), RGBA),
 }
@@ -399,6 +408,10 @@ BROKEN = {
         encoded(RGB, "tiff"),
         "is of the format tiff, not of jpeg, png, bmp, gif",
     ),
+    "moving.webp": (
+        encoded(RGB, "webp", lossless=True, save_all=True, append_images=TURNED),
+        "is an animated WebP",
+    ),
     "bomb.png": (bomb(), "is (no image|too large)"),
 }
 LARGE = encoded(RANDOM.integers(0, 256, (60, 80, 3), dtype="uint8"), "jpeg")
@@ -507,3 +520,235 @@ def test_two_columns_of_images_are_read_both(tmp_path):
     row, _ = loaded(tmp_path / "out", as_supervised=False)
     assert_identical(row["left"], RGB)
     assert_identical(row["right"], GREY[:, :, None])
+
+
+def of_data(arrays, files):
+    return tf.data.Dataset.from_tensor_slices({"image": arrays})
+
+
+def of_dicts(arrays, files):
+    return [{"image": one} for one in arrays]
+
+
+def of_hugging_face(arrays, files):
+    column = [{"bytes": one, "path": None} for one in files]
+    features = datasets.Features({"image": datasets.Image()})
+    return datasets.Dataset.from_dict({"image": column}, features=features)
+
+
+def of_arrays(arrays, files):
+    return {"image": arrays}
+
+
+SOURCES = pytest.mark.parametrize(
+    "make",
+    [of_arrays, of_data, of_dicts, of_hugging_face],
+    ids=lambda make: make.__name__,
+)
+SEVERAL = RANDOM.integers(0, 256, (5, 6, 8, 3), dtype="uint8")
+FILES = [encoded(one, "png") for one in SEVERAL]
+
+
+@SOURCES
+@pytest.mark.parametrize("form", ["png", "jpeg", "bmp", "webp"])
+def test_images_of_every_source_become_files_of_the_format(tmp_path, make, form):
+    convert(make(SEVERAL, FILES), tmp_path, image_format=form)
+    contents = stored(tmp_path)
+    assert len(contents) == 5
+    for content, pixels in zip(contents, SEVERAL):
+        image = Image.open(io.BytesIO(content))
+        assert image.format.lower() == form
+        if form != "jpeg":
+            assert_identical(np.asarray(image), pixels)
+    (batch,) = loaded(tmp_path, batch_size=5)
+    assert batch["image"].shape == (5, 6, 8, 3)
+
+
+def test_images_of_tfds_become_files_of_the_format(tmp_path, monkeypatch):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(6, 8, 3))})
+    builder = tfds.dataset_builders.store_as_tfds_dataset(
+        name="cats",
+        version="1.0.0",
+        features=features,
+        split_datasets={"train": of_data(SEVERAL, FILES)},
+        data_dir=tmp_path / "theirs",
+        disable_shuffling=True,
+    )
+    convert(builder.data_dir, tmp_path / "ours", image_format="bmp")
+    pixels = [
+        np.asarray(Image.open(io.BytesIO(one))) for one in stored(tmp_path / "ours")
+    ]
+    np.testing.assert_array_equal(pixels, SEVERAL)
+    with pytest.raises(ValueError, match="another than 'raw' for .*'image'"):
+        convert(builder.data_dir, tmp_path / "raw", image_format="raw")
+
+
+@pytest.mark.parametrize("form", ["png", "raw"])
+def test_image_files_that_are_mere_bytes_are_refused_with_a_format(tmp_path, form):
+    data = tf.data.Dataset.from_tensor_slices({"image": FILES})
+    for source in data, of_dicts(FILES, None), {"image": FILES}:
+        with pytest.raises(ValueError, match="must be 'keep' for .*'image'"):
+            convert(source, tmp_path, image_format=form)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_image_of_a_row_that_cannot_be_converted_is_left_out(tmp_path):
+    source = of_hugging_face(None, [*FILES, PNG[:-20]])
+    with pytest.raises(ValueError, match="row 5: is cut off"):
+        convert(source, tmp_path / "a", image_format="bmp")
+    split = convert(source, tmp_path / "b", image_format="bmp", on_error="skip")
+    assert (split.records, split.left_out) == (5, 1)
+
+
+def smooth(seed, side=120):
+    """Returns an image that compresses well."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (3, 3, 3), dtype="uint8")
+    return Image.fromarray(coarse).resize((side, side))
+
+
+@pytest.mark.parametrize("kind", ["folder", "hugging face", "data"])
+@pytest.mark.parametrize("form", ["bmp", "png"])
+def test_files_are_about_as_long_as_asked_whatever_the_format(tmp_path, kind, form):
+    files = [encoded(smooth(n), "jpeg") for n in range(40)]
+    if kind == "folder":
+        source = written(tmp_path, {f"{n:02}.jpg": c for n, c in enumerate(files)})
+    elif kind == "data":
+        source = of_data(np.array([np.asarray(smooth(n)) for n in range(40)]), None)
+    else:
+        source = of_hugging_face(None, files)
+    how = dict(shard_bytes=200_000, image_format=form)
+    split = convert(source, tmp_path / "out", **how)
+    longest = max(shard.bytes for shard in split.shards)
+    assert 100_000 < longest < 300_000 or len(split.shards) == 1
+    assert split.bytes < 300_000 or len(split.shards) > 1
+
+
+def test_the_room_on_the_disk_is_that_of_the_images_as_they_are_written(
+    tmp_path, monkeypatch
+):
+    files = {f"{n}.jpg": encoded(smooth(n), "jpeg") for n in range(9)}
+    source = written(tmp_path, files)
+    free = shutil.disk_usage(tmp_path)._replace(free=200_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    assert sum(map(len, files.values())) < 50_000
+    with pytest.raises(OSError, match="are to be written"):
+        convert(source, tmp_path / "out", image_format="bmp")
+    assert not list(tmp_path.glob("out/*"))
+
+
+def write_table(folder, *lines):
+    """Writes a CSV beside three images; returns its path."""
+    for name in "a.png", "b.png", "c.png":
+        (folder / name).write_bytes(PNG)
+    (folder / "b.tiff").write_bytes(encoded(RGB, "tiff"))
+    (folder / "data.csv").write_text("\n".join(["path,label", *lines]))
+    return folder / "data.csv"
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        ("b.tiff,dog", "is of the format tiff, not of"),
+        (",dog", "has no path"),
+        ("none,dog", "No such file"),
+    ],
+)
+def test_an_odd_path_of_a_csv_is_named_and_the_others_are_images(tmp_path, odd, reason):
+    source = write_table(tmp_path, "a.png,cat", odd)
+    with pytest.raises(ValueError, match=rf"data\.csv, line 3: {reason}"):
+        convert(source, tmp_path / "a")
+    convert(source, tmp_path / "b", on_error="skip")
+    (image, _), *_ = loaded(tmp_path / "b")
+    assert_identical(image, RGB)
+
+
+@pytest.mark.parametrize(("others", "is_image"), [(9, True), (10, False)])
+def test_a_column_of_which_less_than_a_tenth_are_images_is_text(
+    tmp_path, others, is_image
+):
+    source = write_table(tmp_path, "a.png,cat", *[f"text {n},cat" for n in range(others)])
+    convert(source, tmp_path / "out", on_error="skip")
+    row = loaded(tmp_path / "out", as_supervised=False)[0]
+    assert ("image" in row, "path" in row) == (is_image, not is_image)
+
+
+def test_a_file_whose_name_is_no_text_is_named_and_left_out(tmp_path):
+    source = written(tmp_path, {"a.png": PNG, "b.png": PNG})
+    odd = os.fsencode(source / "class") + b"/caf\xe9.png"
+    with open(odd, "wb") as file:
+        file.write(PNG)
+    with pytest.raises(ValueError, match=r"class/caf\udce9\.png: has a name that is not"):
+        convert(source, tmp_path / "a")
+    convert(source, tmp_path / "b", on_error="skip", name="d")
+    assert set(named(tmp_path / "b")) == {"a.png", "b.png"}
+    (line,) = (tmp_path / "b" / "d-train.rejects.jsonl").read_text().splitlines()
+    assert json.loads(line)["row"] == "class/caf\udce9.png"
+
+
+def harmed(content):
+    """Returns a JPEG with a sound head and end that TensorFlow does not decode."""
+    at = content.rindex(b"\xff\xda") + 2
+    return content[:at] + bytes(6) + content[at + 6 :]
+
+
+@pytest.fixture
+def one_undecodable(tmp_path):
+    """Returns a function that makes a folder of six records of which one is harmed."""
+
+    def make(sizes):
+        sides = RANDOM.integers(0, 256, (6, 9, 8, 3), dtype="uint8")
+        files = {
+            f"{n}.jpg": encoded(a[: 9 - n % sizes], "jpeg") for n, a in enumerate(sides)
+        }
+        files["3.jpg"] = harmed(files["3.jpg"])
+        convert(written(tmp_path, files), tmp_path / "out", name="d")
+        return tmp_path / "out"
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("sizes", "how"),
+    [
+        (1, {}),
+        (1, {"batch_size": 4}),
+        (1, {"batch_size": 4, "cache": False, "shuffle": True, "seed": 1}),
+        (3, {}),
+        (3, {"shuffle": True, "seed": 1, "shard": (0, 1)}),
+        (3, {"batch_size": 2, "image_size": (5, 5)}),
+    ],
+)
+@pytest.mark.parametrize("on_corrupt", ["raise", "skip"])
+def test_a_record_that_cannot_be_decoded_is_named(
+    one_undecodable, sizes, how, on_corrupt
+):
+    directory = one_undecodable(sizes)
+    (damage,) = tfrecord.verify(directory, decode=True).damages
+    assert re.fullmatch("cannot be decoded: .*JPEG data.*", damage.what)
+    place = f"{damage.file}, record {damage.record}, byte {damage.offset}: "
+    with pytest.raises(tf.errors.OpError, match=f"{place}cannot be decoded: .*JPEG data"):
+        loaded(directory, on_corrupt=on_corrupt, **how)
+
+
+def test_repair_takes_out_what_cannot_be_decoded_when_it_is_told_to(one_undecodable):
+    directory = one_undecodable(3)
+    assert str(tfrecord.repair(directory, dry_run=False)) == "nothing to repair"
+    (mended,) = tfrecord.repair(directory, decode=True).mended
+    assert (mended.records, mended.kept) == (6, 5)
+    assert not tfrecord.verify(directory, decode=True).sound
+    tfrecord.repair(directory, decode=True, dry_run=False)
+    assert tfrecord.verify(directory, decode=True).sound
+    rows = named(directory)
+    assert set(rows) == {"0.jpg", "1.jpg", "2.jpg", "4.jpg", "5.jpg"}
+    assert str(tfrecord.repair(directory, decode=True)) == "nothing to repair"
+
+
+def test_repair_decodes_what_is_left_of_a_file_that_is_damaged_too(one_undecodable):
+    directory = one_undecodable(3)
+    (path,) = directory.glob("*-of-00001")
+    path.write_bytes(path.read_bytes()[:-1])
+    (mended,) = tfrecord.repair(directory, decode=True, dry_run=False).mended
+    assert (mended.records, mended.kept) == (6, 4)
+    assert tfrecord.verify(directory, decode=True).sound
+    assert len(named(directory)) == 4

@@ -1,6 +1,7 @@
 """What `load` gives to workers, from a step on, from memory, and of records by others."""
 
 import functools
+import io
 import itertools
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from on_disk import Steps
+from PIL import Image
 
 from keras_sched import tfrecord
 from keras_sched.tfrecord import batches as batching
@@ -999,6 +1001,31 @@ def test_features_that_are_not_known_are_refused(tmp_path, feature):
     tfds.features.FeaturesDict({"x": feature}).save_config(tmp_path)
     write(tmp_path, example(x=[encoded("png")[0]]))
     with pytest.raises(ValueError, match="must be of (features|tensors|images) .*'x'"):
+        tfrecord.inspect(tmp_path, adopt=True)
+    assert not (tmp_path / "metadata.json").exists()
+
+
+def moving():
+    """Returns a WebP of several pictures."""
+    first, *others = map(Image.fromarray, PIXELS)
+    file = io.BytesIO()
+    first.save(file, "webp", lossless=True, save_all=True, append_images=others)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("bad", [moving(), encoded("png")[1][:-9], b"text"])
+def test_an_image_that_cannot_be_decoded_among_others_is_not_adopted(tmp_path, bad):
+    good = [example(image=[file]) for file in encoded("png")]
+    write(tmp_path, *good[:2], example(image=[bad]), good[2])
+    with pytest.raises(ValueError, match="images that TensorFlow.*, record 2: is "):
+        tfrecord.inspect(tmp_path, adopt=True)
+    assert not (tmp_path / "metadata.json").exists()
+
+
+def test_fields_in_one_another_are_not_adopted(tmp_path):
+    row = {"image": [encoded("png")[0]], "image/label": [3]}
+    write(tmp_path, example(**row))
+    with pytest.raises(ValueError, match="none is in another.*'image/label'"):
         tfrecord.inspect(tmp_path, adopt=True)
     assert not (tmp_path / "metadata.json").exists()
 

@@ -199,7 +199,7 @@ def test_each_epoch_of_fit_is_the_next_pass(tmp_path):
 
 
 REFUSED = [
-    ({"split": "test"}, r"`split` of load must be one of \['train'\]"),
+    ({"split": "test"}, r"`split` of load must be one of \['train'\], which \S+ has\."),
     ({"batch_size": 0}, "`batch_size` of load must be an integer of at least 1"),
     ({"batch_size": 2.0}, "`batch_size` of load must be an integer of at least 1"),
     ({"batch_size": True}, "`batch_size` of load must be an integer of at least 1"),

@@ -23,7 +23,8 @@ from PIL import Image
 
 import keras_sched
 from keras_sched import _atomic, tfrecord
-from keras_sched.tfrecord import schema, workers, writer
+from keras_sched.tfrecord import schema, sources, workers, writer
+from keras_sched.tfrecord.sources import base
 
 # The package is entered by its part, so that TensorFlow, whose threads no fork should
 # meet, and which takes seconds, is not loaded.
@@ -64,7 +65,7 @@ def planned(directory):
     convert(root / "images", directory, shards=4, overwrite=True)
 
 def rolling(directory):
-    convert(rows(), directory, shard_bytes=1000)
+    convert(rows(), directory, shard_bytes=5000)
 
 def killed(write, step, directory):
     if os.fork() == 0:
@@ -185,7 +186,7 @@ def again(left):
     return {
         "planned": _again(left, "planned", left / "images"),
         "overwrite": _again(left, "overwrite", left / "images"),
-        "rolling": _again(left, "rolling", rows, shards=None, shard_bytes=1000),
+        "rolling": _again(left, "rolling", rows, shards=None, shard_bytes=5000),
     }
 
 
@@ -234,6 +235,18 @@ def test_a_split_is_listed_only_if_all_its_files_are_of_one_conversion(left, aga
     for case in again[way]:
         if any(case.listed):
             assert only_records(case.before) in one
+
+
+@every_way
+def test_what_was_begun_and_is_not_finished_says_so_from_the_first_claim(
+    left, again, way
+):
+    claimed = [case for case in again[way] if "metadata.json" in case.before]
+    halves = [case for case in claimed if not any(case.listed)]
+    assert len(halves) > 10
+    for case in halves:
+        said = json.loads(case.before["metadata.json"])["keras_sched"]
+        assert list(said["begun"]) == ["train"]
 
 
 @every_way
@@ -904,3 +917,13 @@ def test_a_script_needs_no_guard(twelve, tmp_path):
     assert told.stdout.startswith(b"here\ntrain: 12 records, ")
     assert told.stdout.count(b"here") == 1
     assert contents(twelve.directory) == contents(twelve.whole)
+
+
+def test_a_row_of_a_stream_has_its_name_however_many_files_are_before_it():
+    names = base.Names("row")
+    stream = sources.Stream([base.Piece({"x": [b"a"] * 3000}, names)])
+    for number in range(3000):
+        assert stream.more()
+        piece = stream.take(1)
+        assert piece.rows[0] == f"row {number}"
+    assert not stream.more()

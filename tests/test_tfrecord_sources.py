@@ -12,6 +12,7 @@ import tempfile
 import datasets
 import ml_dtypes  # noqa: F401  NumPy knows bfloat16 by name once this is loaded.
 import numpy as np
+import pandas
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -995,6 +996,25 @@ def struct_of_hugging_face():
     return datasets.Dataset.from_dict({"a": [{"b": 1}]})
 
 
+def classes_of_hugging_face(*names):
+    features = datasets.Features({"label": datasets.ClassLabel(names=names)})
+    rows = {"label": list(range(len(names)))}
+    return datasets.Dataset.from_dict(rows, features=features)
+
+
+def folders(*names):
+    root = pathlib.Path(tempfile.mkdtemp())
+    for name in names:
+        (root / name).mkdir()
+        picture(root / name / "0.png")
+    return root
+
+
+def fields_in_one_another():
+    return datasets.Dataset.from_dict({"image": [1], "image/b": [2]})
+
+
+ONE_LINE = "must be of classes whose names are one line of text each, and differ.*"
 PARTS = {"train": (X, X), "test": (X * 1.0, X)}
 REFUSED = [
     (lambda: object(), {}, "must be arrays .*, a tf.data.Dataset, a folder of"),
@@ -1022,6 +1042,12 @@ REFUSED = [
     (lambda: iter([{"x": 1}]), {"shards": 1}, "`shards` .* rows whose number is not"),
     (lambda: [{"x": 1}], {"shards": 2}, "`shards` .* at most the number of records, 1"),
     (stream_of_hugging_face, {"shards": 2}, "`shards` .* rows whose number is not"),
+    (lambda: classes_of_hugging_face("a", "", "b"), {}, ONE_LINE + "''"),
+    (lambda: classes_of_hugging_face("a", " "), {}, ONE_LINE + "' '"),
+    (lambda: classes_of_hugging_face("a", "a "), {}, ONE_LINE),
+    (lambda: folders("a", "b\nc"), {}, ONE_LINE + r"b\\nc"),
+    (lambda: folders("a", "caf\udce9"), {}, ONE_LINE + r"caf\\udce9"),
+    (fields_in_one_another, {}, "of which none is in another.*image/b"),
     (struct_of_hugging_face, {}, "must be of numbers, strings, classes, images"),
 ]
 
@@ -1062,11 +1088,24 @@ def test_features_of_tfds_that_are_not_dense_are_refused(tmp_path, feature, valu
         ("a,b\n", "a CSV with lines"),
         ("a,b\n1,2\n3\n", "a readable CSV"),
         ("n,x\n1,2\n,3\n", "a CSV without gaps, but column n has 1"),
+        ("a,b,a\n1,2,3\n", r"columns have names that differ, not twice \['a'\]"),
+        ("t,n\nä,1\n", r"a readable CSV \(.*UTF8"),
+        ("ä,n\na,1\n", r"a readable CSV \(.*utf-8"),
+        ("x,label\n1,a\n2,\n3, \n", "each line has a class, but line 3 has none"),
     ],
-    ids=["empty", "only a head", "lines of two lengths", "gap"],
+    ids=[
+        "empty",
+        "only a head",
+        "lines of two lengths",
+        "gap",
+        "twice",
+        "a value in Latin-1",
+        "a name in Latin-1",
+        "no class",
+    ],
 )
 def test_a_csv_that_is_no_table_is_refused(tmp_path, text, why):
-    (tmp_path / "data.csv").write_text(text)
+    (tmp_path / "data.csv").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=why):
         convert(tmp_path / "data.csv", tmp_path / "out")
 
@@ -1091,3 +1130,119 @@ def test_what_is_refused_leaves_no_file_behind(tmp_path, source):
     with pytest.raises(ValueError, match="must be"):
         convert(source, tmp_path / "out")
     assert not list(tmp_path.rglob("*.tfrecord-*"))
+
+
+VALUES = {  # Of a column of a CSV: its lines, and what they are to be.
+    "integers": ("1 -2 3", np.array([1, -2, 3])),
+    "floats": ("1.5 2 -3e9", np.array([1.5, 2, -3e9])),
+    "truths": ("true false true", np.array([True, False, True])),
+    "wide": ("18446744073709551615 1 2", np.array([2**64 - 1, 1, 2], "uint64")),
+    "wider": ("18446744073709551616 1 2", [b"18446744073709551616", b"1", b"2"]),
+    "zeros": ("0012 7 8", [b"0012", b"7", b"8"]),
+    "zeros and a point": ("00.5 0.5 1", [b"00.5", b"0.5", b"1"]),
+    "nought": ("0 1 0", np.array([0, 1, 0])),
+    "texts": ("ä ß é", ["ä".encode(), "ß".encode(), "é".encode()]),
+    "times": ("12:30 1:05 23:59", [b"12:30", b"1:05", b"23:59"]),
+    "dates": ("2020-01-01T00:00:00Z " * 3, [b"2020-01-01T00:00:00Z"] * 3),
+    "nothing": ("NA NA NA", [b"NA"] * 3),
+}
+
+
+@pytest.mark.parametrize(("lines", "expected"), VALUES.values(), ids=VALUES)
+def test_a_csv_gives_every_value_as_it_stands(tmp_path, lines, expected):
+    lines = [f"{value},{n}" for n, value in enumerate(lines.split())]
+    (tmp_path / "data.csv").write_text("\n".join(["v,n", *lines]), encoding="utf-8")
+    convert(tmp_path / "data.csv", tmp_path / "out")
+    values = [row["v"] for row in loaded(tmp_path / "out")]
+    if isinstance(expected, list):
+        assert values == expected
+    else:
+        assert bare(np.array(values)) == bare(expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (lambda whole: b"", "must be a .npz file, but this is none"),
+        (lambda whole: b"junk" * 99, "must be a .npz file, but this is none"),
+        (lambda whole: whole[:-30], "must be a .npz file that can be read"),
+        (lambda whole: whole[:300] + bytes(50) + whole[350:], "must .* read .*CRC"),
+    ],
+    ids=["empty", "junk", "cut", "damaged"],
+)
+@pytest.mark.parametrize("name", ["x", "x_train"])
+def test_a_damaged_npz_is_refused_by_its_name(tmp_path, content, why, name):
+    path = tmp_path / "data.npz"
+    np.savez(path, **{name: np.arange(999)})
+    path.write_bytes(content(path.read_bytes()))
+    with pytest.raises(ValueError, match=f"`source` of convert {why}.*data.npz"):
+        convert(path, tmp_path / "out")
+
+
+def test_a_frame_of_pandas_is_the_dict_of_its_columns(tmp_path):
+    frame = pandas.DataFrame({"n": [1, 2, 3], "t": ["a", "bä", ""], "x": [0.5, 1, 2]})
+    convert(frame, tmp_path / "one")
+    convert({"train": frame, "test": frame[1:]}, tmp_path / "two")
+    rows = loaded(tmp_path / "one")
+    assert [(int(r["n"]), r["t"].decode(), float(r["x"])) for r in rows] == [
+        (1, "a", 0.5),
+        (2, "bä", 1.0),
+        (3, "", 2.0),
+    ]
+    assert [int(row["n"]) for row in loaded(tmp_path / "two", "test")] == [2, 3]
+
+
+def test_splits_whose_classes_alone_differ_are_told_by_their_names(tmp_path):
+    convert(classes_of_hugging_face("cat", "dog"), tmp_path)
+    why = r"the fields the directory has: \['label, with dog'\].*with emu"
+    with pytest.raises(ValueError, match=why):
+        convert(classes_of_hugging_face("cat", "emu"), tmp_path, split="test")
+    parts = {
+        "train": classes_of_hugging_face("a", "b"),
+        "test": classes_of_hugging_face("b", "a"),
+    }
+    why = r"same fields in test as in train: \['label, with a, b'\].*with b, a"
+    with pytest.raises(ValueError, match=why):
+        convert(parts, tmp_path / "parts")
+
+
+def test_a_class_of_tfds_has_the_number_that_it_has_here(tmp_path):
+    convert(classes_of_hugging_face("b", "a b", "a"), tmp_path)
+    label = tfds.builder_from_directory(tmp_path).info.features["label"]
+    assert label.names == ["b", "a b", "a"]
+
+
+@pytest.mark.parametrize("shards", [None, 2])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_stream_broken_off_before_its_first_file_is_whole_is_not_called_sound(
+    tmp_path, shards, overwrite
+):
+    def rows():
+        for number in range(1500):  # More than those that tell the fields.
+            yield {"n": np.arange(number % 9)}
+        raise KeyboardInterrupt
+
+    if overwrite:
+        convert([{"n": np.arange(3)}], tmp_path)
+    source = rows()
+    if shards:
+        source = tf.data.Dataset.range(9).map(lambda n: {"n": n})
+        source = source.map(lambda row: {"n": tf.py_function(stop, [row["n"]], "int64")})
+        source = source.apply(tf.data.experimental.assert_cardinality(9))
+        source = source.map(lambda row: {"n": tf.ensure_shape(row["n"], ())})
+    with pytest.raises((KeyboardInterrupt, tf.errors.OpError)):
+        convert(source, tmp_path, shards=shards, overwrite=overwrite)
+    (damage,) = tfrecord.verify(tmp_path).damages
+    many = ", 0 of 2 files written" if shards else ""
+    assert str(damage) == f"train split: is not finished{many}: convert it again"
+    assert tfrecord.inspect(tmp_path).begun == (f"train: not finished{many}",)
+    with pytest.raises(ValueError, match="not finished.*convert again"):
+        tfrecord.load(tmp_path)
+    with pytest.raises(ValueError, match="conversion is complete"):
+        tfrecord.repair(tmp_path)
+
+
+def stop(number):
+    if int(number) == 5:
+        raise KeyError("stop")
+    return number

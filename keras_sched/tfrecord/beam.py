@@ -79,6 +79,7 @@ class ConvertToTFRecord(beam.PTransform):
         self.directory, self.index = metadata.folder(directory), index
         plans, self.new = planned(source, self.directory, name, split, overwrite, how)
         self.splits, self.tasks, size = list(plans), [], 0
+        self.files = {split: plan.files for split, plan in plans.items()}
         for plan in plans.values():
             for task in self._packed(plan):
                 size += len(task)
@@ -91,7 +92,7 @@ class ConvertToTFRecord(beam.PTransform):
         begun = (
             pipeline
             | beam.Impulse()
-            | "Begin" >> beam.Map(_begin, self.new, self.directory, self.splits)
+            | "Begin" >> beam.Map(_begin, self.new, self.directory, self.files)
         )
         return (
             pipeline
@@ -159,9 +160,9 @@ def _runner(runner):
     return runner
 
 
-def _begin(_, new, directory, splits):
+def _begin(_, new, directory, files):
     """Claims the folder as it is now, not as it was when the pipeline was built."""
-    begin(directory, new, splits, overwrite=True, resume=False)
+    begin(directory, new, files, overwrite=True, resume=False)
 
 
 def _write(packed, _):

@@ -9,11 +9,12 @@ import os
 import sys
 
 from keras_sched import _atomic
-from keras_sched._checks import check
 from keras_sched.tfrecord import index, metadata, progress, workers
+from keras_sched.tfrecord.errors import check_data
 from keras_sched.tfrecord.files import holds
 from keras_sched.tfrecord.plan import How, alone, begin, check_room, planned
-from keras_sched.tfrecord.sources import Stream
+from keras_sched.tfrecord.sources import Rows, Stream
+from keras_sched.tfrecord.words import many
 from keras_sched.tfrecord.writer import write_shard
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -52,11 +53,16 @@ def convert(
         source: One of these, or a dict of them by split.
 
             - Arrays: a dict of them, a tuple such as `(x, y)`, or a nest of both, all of
-              one length. Lists, for arrays that differ in shape. A `.npz` file.
+              one length. Lists, for arrays that differ in shape. A `.npz` file. A
+              `pandas.DataFrame`, as the dict of its columns.
             - `tf.data.Dataset` of dense tensors, an element a record.
             - Folder of folders with images (JPEG, PNG, BMP, GIF, WebP), one a class; or
               of such folders for each split: train, test, validation.
-            - CSV file. Columns of paths to images, relative to it, are read as images.
+            - CSV file, in UTF-8. A column of which a tenth of the values or more end as
+              names of images do holds paths, relative to it, of images: the others are
+              rows that cannot be written. Else it is numbers, if all are, or text: so
+              stay numbers with leading zeros, and whole ones that no integer holds.
+              A column "label" or "class" of text is one of classes.
             - `"tfds:cifar10"`, or a folder that TFDS wrote.
             - `datasets.Dataset` of Hugging Face.
             - Iterable of dicts. The first thousand tell the fields.
@@ -71,7 +77,8 @@ def convert(
         image_format: "keep": image files as they are, arrays as arrays. "jpeg", "png",
             "bmp", "gif" or "webp": arrays of uint8 that are images, and image files of
             other formats, as such files. "raw": image files as arrays of their pixels,
-            as Pillow decodes them.
+            as Pillow decodes them. Refused where it cannot be: "raw" for images that come
+            in rows, and all for image files that come as mere bytes.
         workers: Number of processes. `None`: one for each core where files are read or
             encoded, one where arrays are copied.
         on_error: "raise": a row that cannot be written ends the conversion. "skip": it is
@@ -88,7 +95,8 @@ def convert(
 
     Raises:
         ValueError: For an argument out of these bounds, a split that is there already,
-            data that do not fit the splits that are, or a row that cannot be written.
+            data that do not fit the splits that are, or a row that cannot be written;
+            for names of classes that are not one line each, which TFDS would not count.
         OSError: Where the disk is full, or a file cannot be read.
 
     >>> images, labels = np.zeros((100, 8, 8, 1), "uint8"), np.arange(100) % 10
@@ -101,9 +109,10 @@ def convert(
     directory = metadata.folder(directory)
     plans, new = planned(source, directory, name, split, overwrite, how)
     with alone(directory):
-        held = begin(directory, new, plans, overwrite, resume)
+        files = {split: plan.files for split, plan in plans.items()}
+        held = begin(directory, new, files, overwrite, resume)
         written, last = {}, list(plans)[-1]
-        with _told_if_full(directory):
+        with _told_if_full(directory, plans):
             for split, plan in plans.items():
                 written[split] = _write(directory, held, plan, split == last)
             done = publish(directory, held, written, index, progress)
@@ -139,9 +148,12 @@ def publish(directory, held, written, indexed, show=False):
         written_any = any(one.shard.records for one in files)
         if not written_any:
             _remove(directory, held.name, split)
+            held.begun[split] = dataclasses.replace(held.begun[split], written=())
+            held.claim(directory)
         must = f"rows of which some can be written, in {split} too"
-        check(written_any, "convert", "source", must, rejects)
-        held.splits[split] = metadata.Split(split, tuple(one.shard for one in files))
+        check_data(written_any, "convert", "source", must, rejects)
+        shards = tuple(one.shard for one in files)
+        held.splits[split] = metadata.Split(split, shards, len(rejects))
         held.begun.pop(split, None)
         _write_rejects(directory / f"{held.name}-{split}.rejects.jsonl", rejects, show)
     for split in written:
@@ -203,9 +215,7 @@ def _write_rolling(directory, held, plan, tell):
 
 def _kept(directory, held, plan, names, parts):
     """Returns what a conversion that was broken off has written, by name of the file."""
-    begun = held.begun.pop(plan.split, None)
-    if not begun or begun.files != plan.files:
-        return {}
+    begun = held.begun[plan.split]
     there = {one.shard.file: one for one in begun.written if one.source}
     indexed = plan.how.index or held.layout is None
     kept = {}
@@ -220,26 +230,30 @@ def _kept(directory, held, plan, names, parts):
         ):
             kept[name] = one
     if kept and plan.how.progress:
-        files = metadata.many(plan.files, "file")
+        files = many(plan.files, "file")
         print(f"{plan.split}: going on, {len(kept)} of {files} there", file=sys.stderr)
     return kept
 
 
 @contextlib.contextmanager
-def _told_if_full(directory):
+def _told_if_full(directory, plans):
     try:
         yield
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        told = f"{os.strerror(error.errno)}; files that are whole are kept, and "
-        told += "converting again goes on with the others"
+        goes_on = all(isinstance(plan.source, Rows) for plan in plans.values())
+        told = "rows come one by one, so converting again begins anew"
+        if goes_on:
+            told = "files that are whole are kept, and converting again goes on with "
+            told += "the others"
+        told = f"{os.strerror(error.errno)}; {told}"
         raise OSError(error.errno, told, str(directory)) from error
 
 
 def _announced(directory, plan):
-    rows = "rows" if plan.source.count is None else f"{plan.source.count:,} rows"
-    into = f" into {metadata.many(plan.files, 'file')}" if plan.files else ""
+    rows = "rows" if plan.source.count is None else many(plan.source.count, "row")
+    into = f" into {many(plan.files, 'file')}" if plan.files else ""
     lines = [f"{plan.split}: {rows}{into} in {directory}"]
     return "\n".join([*lines, *(f"  {field}" for field in plan.source.fields)])
 
@@ -252,7 +266,7 @@ def _write_rejects(path, rejects, show):
     lines = (json.dumps({"row": row, "reason": reason}) + "\n" for row, reason in rejects)
     _atomic.write_text(path, "".join(lines))
     if show:
-        told = f"{metadata.many(len(rejects), 'row')} left out: see {path}"
+        told = f"{many(len(rejects), 'row')} left out: see {path}"
         print(told, file=sys.stderr)
 
 

@@ -1,5 +1,7 @@
 """Files of records, mapped into memory."""
 
+import hashlib
+
 import google_crc32c
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -31,7 +33,7 @@ class File:
         must = f"whole: {self.path} must be there and {shard.bytes} bytes long"
         must += " (verify tells what is wrong)"
         right = size is not None if skip else size == shard.bytes
-        check(right, "load", "directory", must, size)
+        check(right, "load", "directory", must, "no file" if size is None else size)
         self.content = mapped(self.path)
         damaged = skip and not holds(self.path, shard)
         if damaged:
@@ -42,6 +44,10 @@ class File:
             self.begins = np.arange(shard.records) * layout.stride
         else:
             self.begins, self.ends = index.read(self.path, self.content, shard.records)
+        self.surplus = max(len(self.begins) - shard.records, 0)
+        if self.surplus:
+            kept = at_most(shard.records, self.content, self.begins, self.ends)
+            self.begins, self.ends = self.begins[kept], self.ends[kept]
         self.count = len(self.begins)
         self.checked = np.full(self.count, skip)
         if layout and self.count:
@@ -53,7 +59,7 @@ class File:
         if new.any():
             damage = self.layout.damage(rows[new])
             for record, what in zip(numbers[new][damage != ""], damage[damage != ""]):
-                self._refuse(record, what)
+                self.refuse(record, what)
             self.checked[numbers] = True
         return rows
 
@@ -62,12 +68,13 @@ class File:
         for number in numbers[~self.checked[numbers]]:
             what = records.damage(self.content, self.begins[number], self.ends[number])
             if what:
-                self._refuse(number, what)
+                self.refuse(number, what)
             self.checked[number] = True
         places = self.begins[numbers], self.ends[numbers]
         return list(records.payloads(self.content, *places))
 
-    def _refuse(self, record, what):
+    def refuse(self, record, what):
+        """Raises an error that names a record."""
         place = f"record {record}, byte {self.begins[record]}"
         raise ValueError(f"{self.path}, {place}: {what}")
 
@@ -114,6 +121,20 @@ def sound(content, layout=None):
         for number in np.flatnonzero(~ours).tolist()
     ]
     return begins[ours], ends[ours], sorted([*flaws, *wrong])
+
+
+def at_most(count, content, begins, ends):
+    """Returns the numbers of so many records of a file that has more than were written.
+
+    Those left out are the last of what stands there twice, and then the last.
+    """
+    surplus, seen, copies = len(begins) - count, set(), []
+    for number, payload in enumerate(records.payloads(content, begins, ends)):
+        digest = hashlib.sha256(payload).digest()
+        copies += [number] if digest in seen else []
+        seen.add(digest)
+    left_out = copies[-surplus:] if surplus > 0 else []
+    return np.setdiff1d(np.arange(len(begins)), left_out)[:count]
 
 
 def _fits(record, layout):

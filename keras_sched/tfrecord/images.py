@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 
 import numpy as np
 
@@ -10,6 +11,8 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "I;16": 1, "I;16B": 1, "LA": 2, "RGBA": 4}
 _SAME = {"mpo": "jpeg"}  # Several in one file, as phones write; the first is read.
 _QUALITY = 95
+_MARKER = re.compile(rb"\xff+[^\x00\x01\xff\xd0-\xd8]")
+MOVES = 2  # The flag of animation in a WebP.
 
 
 class NoImageError(ValueError):
@@ -74,22 +77,43 @@ def look(content):
         content: Its bytes.
 
     Raises:
-        NoImageError: For a file that is none, is of another format, or is cut off.
+        NoImageError: For a file that is none, is of another format, is cut off, or is one
+            that TensorFlow cannot decode.
     """
     image = _open(content)
-    form = _SAME.get(image.format.lower(), image.format.lower())
+    form = _form(image)
     if form not in FORMATS:
         raise NoImageError(f"is of the format {form}, not of {', '.join(FORMATS)}")
     if not _WHOLE[form](content):
         raise NoImageError("is cut off before its end")
     if form == "bmp" and image.mode == "P":
         raise NoImageError("is a BMP with a palette, which TensorFlow takes for grey")
+    if form == "webp" and content[12:16] == b"VP8X" and content[20] & MOVES:
+        raise NoImageError("is an animated WebP, of which TensorFlow dies")
     deep = image.mode.startswith("I")
     width, height = image.size
     channels = 3 if form in ("gif", "bmp") else _CHANNELS.get(image.mode, 3)
     channels = 4 if image.mode == "P" and "transparency" in image.info else channels
     dtype = "uint16" if deep else "uint8"
     return Images((height,) * 2, (width,) * 2, (channels,), (form,), (dtype,))
+
+
+def is_one(content):
+    """Returns whether a file begins as an image of a known format does, sound or not."""
+    try:
+        return _form(_open(content)) in FORMATS
+    except NoImageError:
+        return False
+
+
+def converted(image, form):
+    """Returns the bytes of an image, an array or a file, as a file of a format.
+
+    A file that has it already stays as it is.
+    """
+    if isinstance(image, np.ndarray):
+        return encode(image, form)
+    return image if form in look(image).formats else encode(decode(image), form)
 
 
 def encode(pixels, form):
@@ -141,8 +165,30 @@ def _open(content):
         raise NoImageError("is no image, or its head is damaged") from error
 
 
+def _form(image):
+    return _SAME.get(image.format.lower(), image.format.lower())
+
+
 def _whole_jpeg(content):
-    return content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
+    """Returns whether the first picture ends; phones append films, and more pictures."""
+    found = _MARKER.search(content, 2)
+    while found:
+        marker, at = content[found.end() - 1], found.end()
+        if marker == 0xD9:
+            return True
+        found = _MARKER.search(content, at + int.from_bytes(content[at : at + 2]))
+    return False
+
+
+def _whole_png(content):
+    """Returns whether the last chunk is there; what others append does not matter."""
+    at = 8
+    while at + 12 <= len(content):
+        kind = content[at + 4 : at + 8]
+        at += 12 + int.from_bytes(content[at : at + 4])
+        if kind == b"IEND":
+            return at <= len(content)
+    return False
 
 
 def _as_long_as(offset, more):
@@ -153,7 +199,7 @@ def _as_long_as(offset, more):
 
 _WHOLE = {
     "jpeg": _whole_jpeg,
-    "png": lambda content: b"IEND" in content[-64:],
+    "png": _whole_png,
     "gif": lambda content: b";" in content[-8:],
     "webp": _as_long_as(4, 8),
     "bmp": _as_long_as(2, 0),

@@ -8,15 +8,23 @@ import numpy as np
 from keras_sched._checks import check
 from keras_sched.tfrecord import metadata, parse, records
 from keras_sched.tfrecord.adopt import adopted, names_of
-from keras_sched.tfrecord.files import File, mapped
+from keras_sched.tfrecord.files import File, holds, mapped
+from keras_sched.tfrecord.schema import Field
 from keras_sched.tfrecord.verify import found
+from keras_sched.tfrecord.words import many
 
 _SAMPLE = 1000
+_FEW = 10
 _KINDS = {
     "bytes_list": "bytes",
     "int64_list": "int64",
     "float_list": "float32",
     None: "nothing",
+}
+_ENCODINGS = {
+    "bytes": ("string", "string"),
+    "int64": ("int64", "integer"),
+    "float32": ("float32", "float"),
 }
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
@@ -62,6 +70,9 @@ class Inspection:
         labels: How often each class occurs, by split, under its name or its number; empty
             where nothing is a label.
         begun: Tuple of what is said of conversions that go on, or were broken off.
+        damages: Tuple of what is said of files that are not whole, or not as they were
+            written.
+        features: By name, what `tf.io.parse_example` needs to know, as Python.
     """
 
     directory: str
@@ -71,6 +82,13 @@ class Inspection:
     stride: int | None
     labels: dict
     begun: tuple = ()
+    damages: tuple = ()
+    features: dict = dataclasses.field(default_factory=dict)
+
+    def spec(self):
+        """Returns the `features` as one dict in Python, for `tf.io.parse_example`."""
+        lines = (f"    {name!r}: {text},\n" for name, text in self.features.items())
+        return "".join(["{\n", *lines, "}"])
 
     def __str__(self):
         lengths = f"of {self.stride} bytes each" if self.stride else "of several lengths"
@@ -80,7 +98,7 @@ class Inspection:
             lines.append(str(split))
             counted = self.labels.get(split.name, {})
             lines += [f"  label {label}: {count:,}" for label, count in counted.items()]
-        return "\n".join([*lines, *self.begun])
+        return "\n".join([*lines, *self.begun, *self.damages])
 
 
 def inspect(directory, *, count_labels=True, adopt=False):
@@ -123,6 +141,7 @@ def inspect(directory, *, count_labels=True, adopt=False):
     if held is None:
         return _of_another(directory)
     seen, layout = held.images, held.layout
+    labels, damages = _labels(directory, held) if count_labels else ({}, ())
     columns = tuple(_stated(field, seen.get(field.name)) for field in held.read_as)
     return Inspection(
         directory=str(directory),
@@ -130,41 +149,55 @@ def inspect(directory, *, count_labels=True, adopt=False):
         splits=tuple(held.splits.values()),
         columns=columns,
         stride=layout and layout.stride,
-        labels=_labels(directory, held) if count_labels else {},
+        labels=labels,
         begun=tuple(f"{split}: {begun}" for split, begun in held.begun.items()),
+        damages=damages,
+        features=parse.spec_texts(held.fields),
     )
 
 
 def _stated(field, seen):
     """Returns the `Column` of a field that metadata state."""
     notes = [str(seen)] if seen else []
-    notes += [metadata.many(len(field.labels), "class")] if field.labels else []
+    notes += [_classes(field.labels)] if field.labels else []
     shape = str(tuple(field.shape)).replace("None", "?")
     return Column(field.name, field.dtype, shape, ", ".join(notes), field.labels)
 
 
+def _classes(labels):
+    """Returns how many classes there are, and what they are called if they are few."""
+    names = f": {', '.join(labels)}" if len(labels) <= _FEW else ""
+    return many(len(labels), "class") + names
+
+
 def _labels(directory, held):
-    """Returns how often each class occurs, by split; nothing for files not as written."""
+    """Returns how often each class occurs, by split, and which files do not tell."""
     pair = isinstance(held.supervised, tuple) and len(held.supervised) > 1
-    name, counted = held.supervised[1] if pair else "label", {}
+    name = held.supervised[1] if pair else "label"
     fields = [field for field in held.fields if field.name == name]
     if not fields or fields[0].encoding != "integer" or fields[0].shape:
-        return {}
+        return {}, ()
+    counted, damages = {}, []
     for split in held.splits.values():
-        counts = collections.Counter()
-        for shard in split.shards:
-            path = directory / shard.file
-            if not path.is_file() or path.stat().st_size != shard.bytes:
-                break
-            values = _values(directory, shard, held.layout, fields[0])
-            values = np.unique(values, return_counts=True)
-            counts.update(dict(zip(*(each.tolist() for each in values))))
-        else:
-            if len(counts) <= 100:
-                names = fields[0].labels or range(max(counts, default=0) + 1)
-                known = {n: names[n] if 0 <= n < len(names) else n for n in counts}
-                counted[split.name] = {known[n]: counts[n] for n in sorted(counts)}
-    return counted
+        other = [s.file for s in split.shards if not holds(directory / s.file, s)]
+        told = f"not as it was written, so classes of {split.name} are not counted"
+        damages += [f"{file}: {told} (verify tells more)" for file in other]
+        counts = {} if other else _counts(directory, split, held.layout, fields[0])
+        if 0 < len(counts) <= 100:
+            names = fields[0].labels or range(max(counts) + 1)
+            known = {n: names[n] if 0 <= n < len(names) else n for n in counts}
+            counted[split.name] = {known[n]: counts[n] for n in sorted(counts)}
+    return counted, tuple(damages)
+
+
+def _counts(directory, split, layout, field):
+    """Returns how often each number occurs in a field of integers."""
+    counts = collections.Counter()
+    for shard in split.shards:
+        values = _values(directory, shard, layout, field)
+        values = np.unique(values, return_counts=True)
+        counts.update(dict(zip(*(each.tolist() for each in values))))
+    return counts
 
 
 def _values(directory, shard, layout, field):
@@ -187,12 +220,15 @@ def _values(directory, shard, layout, field):
 def _of_another(directory):
     """Returns the `Inspection` of files that `convert` did not write."""
     shards = found(directory, "inspect")
-    check(shards, "inspect", "directory", "a folder with TFRecord files", str(directory))
-    splits, seen, lengths, name = {}, {}, set(), None
+    splits, seen, lengths, name, damages, total = {}, {}, set(), None, [], 0
     for shard in shards:
         path = directory / shard.file
         content = mapped(path) if path.is_file() else np.empty(0, "uint8")
-        begins, ends, _ = records.scan(content)
+        begins, ends, flaws = records.scan(content)
+        if flaws or not path.is_file():
+            what = flaws[0].what if flaws else "is missing"
+            damages.append(f"{shard.file}: {what} (verify tells more)")
+        total += len(begins[:_SAMPLE])
         lengths.update(np.unique(ends - begins).tolist())
         for payload in records.payloads(content, begins[:_SAMPLE], ends[:_SAMPLE]):
             _look(payload, seen)
@@ -202,20 +238,48 @@ def _of_another(directory):
     splits = tuple(metadata.Split(split, tuple(of)) for split, of in splits.items())
     columns = tuple(_column(name, seen[name]) for name in sorted(seen))
     stride = lengths.pop() if len(lengths) == 1 else None
-    return Inspection(str(directory), name, splits, columns, stride, {})
+    return Inspection(
+        directory=str(directory),
+        name=name,
+        splits=splits,
+        columns=columns,
+        stride=stride,
+        labels={},
+        damages=tuple(damages),
+        features=parse.spec_texts(_fields(seen, total)),
+    )
 
 
 def _look(payload, seen):
     """Adds what one record holds to what was seen, if it is a `tf.train.Example`."""
     features = parse.features(payload)
     if features is None:
-        seen.setdefault("", []).append(("no tf.train.Example", len(payload), ""))
+        seen.setdefault("", []).append(("no tf.train.Example", len(payload), "", 1))
         return
     for name, (kind, values) in features.items():
         one = kind == "bytes_list" and len(values) == 1
         seen.setdefault(name, []).append(
-            (_KINDS[kind], len(values[0] if one else values), _format(values, one))
+            (
+                _KINDS[kind],
+                len(values[0] if one else values),
+                _format(values, one),
+                len(values),
+            )
         )
+
+
+def _fields(seen, total):
+    """Yields the fields of one kind, as they were seen in so many records.
+
+    Those that some records lack, or of which they have several values, are sequences.
+    """
+    for name, each in sorted(seen.items()):
+        kinds, counts = {one[0] for one in each if one[3]}, {one[3] for one in each}
+        if kinds <= _ENCODINGS.keys() and len(kinds) == 1:
+            dtype, encoding = _ENCODINGS[kinds.pop()]
+            same = len(each) == total and len(counts) == 1
+            shape = tuple(counts) if same else (None,)
+            yield Field(name, dtype, () if shape == (1,) else shape, encoding)
 
 
 def _format(values, one):
@@ -225,8 +289,8 @@ def _format(values, one):
 
 def _column(name, seen):
     """Returns the `Column` of what was seen of a field."""
-    kinds, counts, formats = (sorted(set(each)) for each in zip(*seen))
-    unit = "bytes" if kinds == ["bytes"] else "values"
-    many = f"{counts[0]:,}" + (f" to {counts[-1]:,}" if len(counts) > 1 else "")
+    kinds, counts, formats, _ = (sorted(set(each)) for each in zip(*seen))
+    unit = "byte" if kinds == ["bytes"] else "value"
+    low = f"{counts[0]:,} to " if len(counts) > 1 else ""
     note = " and ".join(form or "others" for form in formats) if any(formats) else ""
-    return Column(name, " or ".join(kinds), f"{many} {unit}", note)
+    return Column(name, " or ".join(kinds), low + many(counts[-1], unit), note)

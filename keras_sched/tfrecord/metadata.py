@@ -15,7 +15,9 @@ import google_crc32c
 from keras_sched import _atomic
 from keras_sched._checks import check
 from keras_sched.tfrecord import images, layout, schema
+from keras_sched.tfrecord.errors import check_data
 from keras_sched.tfrecord.structure import supervised_keys
+from keras_sched.tfrecord.words import many
 
 _FILE = "metadata.json"
 _VERSION = 1
@@ -34,12 +36,6 @@ def file_name(name, split, index, count):
 def labels_file(field):
     """Returns what TFDS calls the file with the names of a field's classes."""
     return f"{field.name.replace('/', '-')}.labels.txt"
-
-
-def many(count, noun):
-    """Returns a count in words, "1 file" or "2 files"."""
-    ending = "es" if noun.endswith("s") else "s"
-    return f"{count} {noun}" + ending * (count != 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,12 +74,19 @@ class Written:
 
 @dataclasses.dataclass(frozen=True)
 class Begun:
-    """A conversion of one split that goes on, or was broken off."""
+    """A conversion of one split that goes on, or was broken off.
 
-    files: int
+    Attributes:
+        files: How many files it will have, or `None` where the rows have to tell.
+        written: Tuple of `Written`, those that are whole.
+    """
+
+    files: int | None
     written: tuple = ()
 
     def __str__(self):
+        if self.files is None:
+            return "not finished"
         files = many(self.files, "file")
         return f"not finished, {len(self.written)} of {files} written"
 
@@ -95,10 +98,12 @@ class Split:
     Args:
         name: Name of the split.
         shards: Its files, in order, a `Shard` each.
+        left_out: How many rows of the source could not be written.
     """
 
     name: str
     shards: tuple
+    left_out: int = 0
 
     @property
     def records(self):
@@ -110,7 +115,8 @@ class Split:
 
     def __str__(self):
         files = many(len(self.shards), "file")
-        return f"{self.name}: {self.records:,} records, {self.bytes:,} bytes in {files}"
+        records = many(self.records, "record")
+        return f"{self.name}: {records}, {self.bytes:,} bytes in {files}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +170,9 @@ class Metadata:
     def with_shards(self, new):
         """Returns the same with other shards, given by their files' names."""
         splits = {
-            name: Split(name, tuple(new.get(shard.file, shard) for shard in split.shards))
+            name: dataclasses.replace(
+                split, shards=tuple(new.get(shard.file, shard) for shard in split.shards)
+            )
             for name, split in self.splits.items()
         }
         return dataclasses.replace(self, splits=splits)
@@ -248,7 +256,7 @@ def read(directory):
         return Metadata(content["name"], fields, supervised, splits, begun, adopted)
     except (KeyError, TypeError, json.JSONDecodeError, UnicodeError) as error:
         must = f"readable, but {_FILE} is not what convert writes ({error!r})"
-        check(False, "tfrecord", "directory", must, str(directory))
+        check_data(False, "tfrecord", "directory", must, str(directory))
 
 
 def _field(entry):
@@ -256,7 +264,8 @@ def _field(entry):
 
 
 def _split(entry):
-    return Split(entry["name"], tuple(map(_shard, entry["shards"])))
+    shards = tuple(map(_shard, entry["shards"]))
+    return Split(entry["name"], shards, entry.get("left_out", 0))
 
 
 def _shard(entry):

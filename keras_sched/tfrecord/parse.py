@@ -1,36 +1,49 @@
 """Records of several lengths into tensors, by TensorFlow's own parser."""
 
+import re
+
+from keras_sched.tfrecord import images
+
 _BITS = {"uint32": "int32", "uint64": "int64"}  # `decode_raw` knows no others so wide.
 
 
-def spec(fields):
-    """Returns what `tf.io.parse_example` and `parse_single_example` need to know.
+def wanted(fields):
+    """Yields what stands in a record: its name, kind, sides, and whether lengths differ.
 
     Args:
         fields: Tuple of `schema.Field`.
     """
-    import tensorflow as tf
-
-    kinds = {"integer": tf.int64, "float": tf.float32}
-    features = {}
+    kinds = {"integer": "int64", "float": "float32"}
     for field in fields:
         if field.stores_shape:
-            features[f"{field.name}/shape"] = tf.io.FixedLenFeature(
-                [len(field.shape)], tf.int64
-            )
-            features[f"{field.name}/value"] = tf.io.FixedLenFeature([], tf.string)
+            yield f"{field.name}/shape", "int64", [len(field.shape)], False
+            yield f"{field.name}/value", "string", [], False
         elif field.encoding in ("raw", "image"):
-            features[field.name] = tf.io.FixedLenFeature([], tf.string)
+            yield field.name, "string", [], False
         else:
-            kind = kinds.get(field.encoding, tf.string)
-            sides = field.shape[1:] if None in field.shape else field.shape
-            many = tf.io.FixedLenSequenceFeature
-            features[field.name] = (
-                many(sides, kind, allow_missing=True)
-                if None in field.shape
-                else tf.io.FixedLenFeature(sides, kind)
-            )
-    return features
+            kind, several = kinds.get(field.encoding, "string"), None in field.shape
+            yield field.name, kind, list(field.shape[several:]), several
+
+
+def spec(fields):
+    """Returns what `tf.io.parse_example` and `parse_single_example` need to know."""
+    import tensorflow as tf
+
+    one, many = tf.io.FixedLenFeature, tf.io.FixedLenSequenceFeature
+    return {
+        name: many(sides, kind, allow_missing=True) if several else one(sides, kind)
+        for name, kind, sides, several in wanted(fields)
+    }
+
+
+def spec_texts(fields):
+    """Returns the same as Python, by name."""
+    return {
+        name: f"tf.io.FixedLenSequenceFeature({sides}, tf.{kind}, allow_missing=True)"
+        if several
+        else f"tf.io.FixedLenFeature({sides}, tf.{kind})"
+        for name, kind, sides, several in wanted(fields)
+    }
 
 
 def features(payload):
@@ -49,28 +62,43 @@ def features(payload):
     return {n: (k, getattr(found[n], k).value if k else ()) for n, k in kinds.items()}
 
 
-def one(payload, fields, image_size=None):
-    """Returns what one record holds, a tensor for each field."""
+def one(payload, fields, image_size=None, failed=None):
+    """Returns what one record holds, a tensor for each field.
+
+    Args:
+        payload: Scalar tensor of its bytes.
+        fields: Tuple of `schema.Field`.
+        image_size: As `load` has it.
+        failed: What is called where an image cannot be decoded, to say which; a function
+            of nothing that returns a tensor. `None`: TensorFlow says what is wrong.
+    """
     import tensorflow as tf
 
     parsed = tf.io.parse_single_example(payload, spec(fields))
-    return [_decoded(field, parsed, (), image_size) for field in fields]
+    return [_decoded(field, parsed, (), image_size, failed) for field in fields]
 
 
-def several(payloads, fields, image_size=None):
-    """Returns what records hold whose fields have one shape, a tensor for each field."""
+def several(payloads, fields, image_size, failed):
+    """Returns the same of records whose fields have one shape, from a vector of them."""
     import tensorflow as tf
 
     parsed, count = tf.io.parse_example(payloads, spec(fields)), tf.size(payloads)
-    return [_decoded(field, parsed, (count,), image_size) for field in fields]
+    return [_decoded(field, parsed, (count,), image_size, failed) for field in fields]
 
 
-def _decoded(field, parsed, leading, image_size):
+def telling(error):
+    """Returns of an error of TensorFlow the line that says what is wrong."""
+    text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", error.message)
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("[[")][-1]
+
+
+def _decoded(field, parsed, leading, image_size, failed):
     import tensorflow as tf
 
     sides = tuple(-1 if side is None else side for side in field.shape)
     if field.encoding == "image":
-        return _images(field, parsed[field.name], leading, image_size)
+        return _images(field, parsed[field.name], leading, image_size, failed)
     if field.encoding == "raw":
         value = parsed[f"{field.name}/value" if field.stores_shape else field.name]
         bits = tf.io.decode_raw(value, _BITS.get(field.dtype, field.dtype))
@@ -84,7 +112,7 @@ def _decoded(field, parsed, leading, image_size):
     return tf.ensure_shape(value, (*(None for _ in leading), *field.shape))
 
 
-def _images(field, contents, leading, image_size):
+def _images(field, contents, leading, image_size, failed):
     import tensorflow as tf
 
     height, width, channels = field.shape
@@ -98,7 +126,8 @@ def _images(field, contents, leading, image_size):
         if "webp" in field.formats:  # It is decoded with its own channels, or not at all.
             is_webp = tf.strings.substr(content, 8, 4) == "WEBP"
             ways = lambda: decoded(0)[..., :channels], lambda: decoded(channels)
-            image = tf.cond(is_webp, *ways)
+            with tf.control_dependencies([_assert_still(content, is_webp)]):
+                image = tf.cond(is_webp, *ways)
         else:
             image = decoded(channels)
         image = tf.ensure_shape(image, (height, width, channels))
@@ -107,6 +136,43 @@ def _images(field, contents, leading, image_size):
             image = tf.saturate_cast(tf.round(image), dtype)
         return image
 
-    if not leading:
-        return decode(contents)
-    return tf.map_fn(decode, contents, fn_output_signature=tf.TensorSpec(shape, dtype))
+    if leading:
+        return _all_or_failed(decode, contents, tf.TensorSpec(shape, dtype), failed)
+    return _one_or_failed(decode, contents, failed) if failed else decode(contents)
+
+
+def _assert_still(content, is_webp):
+    """Refuses a WebP that moves: TensorFlow would write past what it has reserved."""
+    import tensorflow as tf
+
+    extended = is_webp & (tf.strings.substr(content, 12, 4) == "VP8X")
+    flags = tf.io.decode_raw(tf.strings.substr(content, 20, 1), tf.uint8)[0]
+    moves = extended & (flags & images.MOVES > 0)
+    return tf.debugging.Assert(tf.logical_not(moves), ["an animated WebP"])
+
+
+def _all_or_failed(decode, contents, spec, failed):
+    """Returns images of one shape; calls `failed` where there are not as many."""
+    import tensorflow as tf
+
+    many, spare = tf.size(contents, tf.int64), tf.zeros(spec.shape, spec.dtype)
+    decoded = tf.data.Dataset.from_tensor_slices(contents).map(decode).ignore_errors()
+    padded = decoded.concatenate(tf.data.Dataset.from_tensors(spare))
+    images = padded.batch(many + 1).get_single_element()[:-1]
+    whole = tf.size(images[:, 0, 0, 0], tf.int64) == many
+    with tf.control_dependencies([tf.cond(whole, lambda: True, failed)]):
+        return tf.identity(images)
+
+
+def _one_or_failed(decode, content, failed):
+    """Returns an image; calls `failed` where there is none."""
+    import tensorflow as tf
+
+    decoded = tf.data.Dataset.from_tensors(content).map(decode)
+    decoded = decoded.map(lambda image: (image, True)).ignore_errors()
+    side = [1 if n is None else n for n in decoded.element_spec[0].shape]
+    spare = tf.zeros(side, decoded.element_spec[0].dtype), False
+    padded = decoded.concatenate(tf.data.Dataset.from_tensors(spare)).take(1)
+    image, whole = padded.get_single_element()
+    with tf.control_dependencies([tf.cond(whole, lambda: True, failed)]):
+        return tf.identity(image)

@@ -11,9 +11,11 @@ import shutil
 from keras_sched import _atomic
 from keras_sched._checks import check, integer, one_of
 from keras_sched.tfrecord import images, layout, metadata, sources
+from keras_sched.tfrecord.schema import check_classes
+from keras_sched.tfrecord.structure import check_names
 from keras_sched.tfrecord.writer import Task
 
-_THEIRS = ("*.tfrecord*", "dataset_info.json", "features.json")
+_THEIRS = ("*.tfrec*", "*-[0-9]*-of-*[0-9]", "dataset_info.json", "features.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,15 +122,15 @@ def alone(directory):
         yield
 
 
-def begin(directory, new, splits, overwrite, resume):
-    """Claims a folder for splits that are now to be written.
+def begin(directory, new, files, overwrite, resume):
+    """Claims a folder for splits that are now to be written, and says so in it.
 
     Those that are there are taken off the list before their files change.
 
     Args:
         directory: The folder.
         new: `Metadata` of it without splits.
-        splits: Names of the splits.
+        files: By name of a split, of how many files it will be, or `None`.
         overwrite: Whether they may be there.
         resume: Whether what was broken off is to go on.
 
@@ -136,15 +138,16 @@ def begin(directory, new, splits, overwrite, resume):
         `Metadata`, with the other splits.
     """
     before = metadata.read(directory)
-    held = _joined(new, splits, before, overwrite)
-    for split in splits:
+    held = _joined(new, files, before, overwrite)
+    for split, count in files.items():
         held.splits.pop(split, None)
-        if not resume:
-            held.begun.pop(split, None)
-    left = before and dataclasses.replace(before, splits=held.splits)
-    if left and _lists(directory, splits):
-        left.save(directory)
-    if left != held:
+        there = held.begun.get(split)
+        if not (resume and there and there.files == count):
+            held.begun[split] = metadata.Begun(count)
+    if before and _lists(directory, files):
+        before = dataclasses.replace(before, splits=held.splits, begun=held.begun)
+        before.save(directory)
+    if before != held:
         held.claim(directory)
     return held
 
@@ -168,21 +171,42 @@ def _joined(new, splits, before, overwrite):
         must = f"another than {sorted(there)}, or overwrite=True given"
         check(overwrite or split not in there, "convert", "split", must, split)
     same = (before.fields, before.supervised) == (new.fields, new.supervised)
-    must = f"of the fields the directory has: {[str(field) for field in before.fields]}"
+    theirs, ours = _differing(before.fields, new.fields)
+    must = f"of the fields the directory has: {theirs or before.supervised}"
     only = set(there) <= set(splits)
-    check(same or only, "convert", "source", must, [str(field) for field in new.fields])
+    check(same or only, "convert", "source", must, ours or new.supervised)
     begun = dict(before.begun) if same else {}
     return dataclasses.replace(new, splits=dict(there), begun=begun)
 
 
 def _agreed(found):
     """Returns fields and nest of the splits of a source, which all have the same."""
-    (first, one), *others = found.items()
-    for split, part in others:
+    (first, one), *rest = found.items()
+    for split, part in rest:
         same = (part.fields, part.nest) == (one.fields, one.nest)
-        must = f"of the same fields in {split} as in {first}: {[*map(str, one.fields)]}"
-        check(same, "convert", "source", must, [*map(str, part.fields)])
+        firsts, others = _differing(one.fields, part.fields)
+        must = f"of the same fields in {split} as in {first}: {firsts or one.nest}"
+        check(same, "convert", "source", must, others or part.nest)
+    check_names([field.name for field in one.fields], "convert", "source")
+    for field in one.fields:
+        check_classes(field.name, field.labels)
     return one.fields, one.nest
+
+
+def _differing(one, other):
+    """Returns two lists of fields as text; where classes alone differ, with those."""
+    texts = [[str(field) for field in fields] for fields in (one, other)]
+    if texts[0] != texts[1]:
+        return texts
+    pairs = [pair for pair in zip(one, other) if pair[0].labels != pair[1].labels]
+    return [_classes(*pair) for pair in pairs], [_classes(*pair[::-1]) for pair in pairs]
+
+
+def _classes(field, other):
+    """Returns the classes that a field has alone, or all in order, as text."""
+    own = [label for label in field.labels if label not in {*other.labels}]
+    names = own or list(field.labels)
+    return f"{field.name}, with {', '.join(names[:10])}" + ", ..." * (len(names) > 10)
 
 
 def _before(directory):

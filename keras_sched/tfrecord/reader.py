@@ -10,6 +10,7 @@ from keras_sched.tfrecord import metadata
 from keras_sched.tfrecord.batches import Batches
 from keras_sched.tfrecord.cache import nbytes
 from keras_sched.tfrecord.stored import Records
+from keras_sched.tfrecord.words import many
 
 
 def load(
@@ -128,7 +129,7 @@ def load(
         many = last - first
         leading = [many // batch, batch] if batch_size else [many]
         if not records.alike:
-            return records.payloads(index)
+            return records.payloads(index), index
         arrays = records.fetch(index, kept)
         rows = [batches.whole] if batch_size else []
         shaped = []
@@ -137,8 +138,8 @@ def load(
             shaped.append(tf.ensure_shape(array, (None, *rows, *field.shape)))
         return records.pack(shaped, as_supervised)
 
-    def one_by_one(payload):
-        return records.pack(records.parse(payload), as_supervised)
+    def one_by_one(payload, number):
+        return records.pack(records.parse(payload, number), as_supervised)
 
     passes = _passes.numbers(epoch)
 
@@ -186,10 +187,10 @@ def _explained(records, batches, kept, shuffle):
         way = "parsed and decoded in batches, as they differ in length"
     if records.layout:
         way = f"sliced, as each is {records.layout.stride} bytes long"
-    lines = [f"{records.count:,} records: {way}"]
-    many = metadata.many(batches.steps, "step")
+    lines = [f"{many(records.count, 'record')}: {way}"]
+    steps = many(batches.steps, "step")
     order = "shuffled as a whole, without a buffer" if shuffle else "in order"
-    lines.append(f"{batches.own:,} of them in {many} a pass, {order}")
+    lines.append(f"{batches.own:,} of them in {steps} a pass, {order}")
     size = nbytes(records.count, *records.kinds) if records.alike else 0
     if kept:
         lines.append(f"decoded, they are kept in memory: {size / 1e6:,.0f} MB")

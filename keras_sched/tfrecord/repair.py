@@ -3,11 +3,15 @@
 import dataclasses
 import pathlib
 
+import numpy as np
+
 from keras_sched import _atomic
 from keras_sched._checks import check
 from keras_sched.tfrecord import index, metadata, records
-from keras_sched.tfrecord.files import holds, mapped
-from keras_sched.tfrecord.verify import examine, stale, wrong_indices
+from keras_sched.tfrecord.errors import check_data
+from keras_sched.tfrecord.files import at_most, holds, mapped
+from keras_sched.tfrecord.verify import decoded, examine, stale, wrong_indices
+from keras_sched.tfrecord.words import many
 from keras_sched.tfrecord.writer import write_pieces
 
 
@@ -27,7 +31,7 @@ class Mended:
 
     def __str__(self):
         lost = max(self.records - self.kept, 0)
-        return f"{self.file}: {self.kept:,} records kept, {lost:,} lost"
+        return f"{self.file}: {many(self.kept, 'record')} kept, {lost:,} lost"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Repair:
         return "\n".join(lines or ["nothing to repair"])
 
 
-def repair(directory, *, dry_run=True):
+def repair(directory, *, dry_run=True, decode=False):
     """Takes damaged records out of their files, and corrects what is said of those.
 
     Each damaged file is written anew, beside the old one, from its sound records; where
@@ -61,6 +65,7 @@ def repair(directory, *, dry_run=True):
     Args:
         directory: What `convert` was given.
         dry_run: Whether to say only what would be kept and lost, and to change nothing.
+        decode: Whether to take out records too whose images cannot be decoded.
 
     Returns:
         `Repair`.
@@ -81,12 +86,15 @@ def repair(directory, *, dry_run=True):
     held = metadata.read(directory)
     ours = held and not held.adopted
     check(ours, "repair", "directory", "a folder that convert wrote", str(directory))
+    begun = [f"{split}: {begun}" for split, begun in held.begun.items()]
+    must = "one whose conversion is complete: convert it again"
+    check_data(not begun, "repair", "directory", must, begun)
+    restated = [damage.file for damage in stale(directory, held)]
     if not dry_run:
         _put_in_place(directory, held)
-    parts = list(_saved(directory, held))
-    must = "one whose conversion is complete: convert goes on with it"
-    check(not held.begun, "repair", "directory", must, list(held.begun))
-    restated = tuple(damage.file for damage in stale(directory, held))
+    parts = list(_saved(directory, held, decode))
+    restated += [damage.file for damage in stale(directory, held)]
+    restated = tuple(dict.fromkeys(restated))
     if not dry_run:
         new = {
             part.shard.file: part.write(_beside(directory, part.shard)) for part in parts
@@ -120,22 +128,34 @@ class _Part:
         return dataclasses.replace(written, **named)
 
 
-def _saved(directory, held):
+def _saved(directory, held, decode):
     """Yields what can be saved of each damaged file; refuses if that is nothing."""
     waiting = [s for s in held.shards if holds(_beside(directory, s), s)]
     examined = examine(directory, held, [s for s in held.shards if s not in waiting])
+    if decode and held.layout is None:
+        examined = [decoded(directory, held.read_as, one) for one in examined]
     holders = {one.crc32c: directory / one.shard.file for one in examined}
     for one in examined:
         shard = one.shard
         if not one.damages:
             continue
-        if holder := holders.get(shard.crc32c):
+        holder = holders.get(shard.crc32c)
+        if holder and one.crc32c != shard.crc32c:
             begins, ends, _ = records.walk(mapped(holder))
             yield _Part(shard, holder, tuple(zip(begins.tolist(), ends.tolist())))
             continue
         must = f"one in which something of {shard.file} is left: convert anew"
-        check(one.pieces, "repair", "directory", must, "; ".join(map(str, one.damages)))
-        yield _Part(shard, directory / shard.file, one.pieces)
+        told = "; ".join(map(str, one.damages))
+        check_data(one.pieces, "repair", "directory", must, told)
+        yield _Part(shard, directory / shard.file, _as_many(directory, one))
+
+
+def _as_many(directory, one):
+    """Returns the places of a file's sound records, of no more than were written."""
+    begins, ends = np.array(one.pieces, "int64").T
+    content = mapped(directory / one.shard.file)
+    kept = at_most(one.shard.records, content, begins, ends)
+    return tuple(one.pieces[number] for number in kept)
 
 
 def _put_in_place(directory, held):

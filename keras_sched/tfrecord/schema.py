@@ -1,5 +1,6 @@
 """What a record holds: its fields, in memory, on the wire and in TFDS's words."""
 
+import collections
 import dataclasses
 import json
 import math
@@ -9,6 +10,7 @@ import numpy as np
 
 from keras_sched._checks import check
 from keras_sched.tfrecord.structure import pack
+from keras_sched.tfrecord.words import many
 
 _FEATURES = "tensorflow_datasets.core.features."
 _TENSOR = _FEATURES + "tensor_feature.Tensor"
@@ -105,7 +107,7 @@ class Field:
         shape = ", ".join("?" if n is None else str(n) for n in self.shape)
         shape += "," if len(self.shape) == 1 else ""
         kind = " as image" if self.encoding == "image" else ""
-        classes = f", {len(self.labels)} classes" if self.labels else ""
+        classes = f", {many(len(self.labels), 'class')}" if self.labels else ""
         return f"{self.name}: {self.dtype} ({shape}){kind}{classes}"
 
 
@@ -188,6 +190,20 @@ def _listed(name, values):
     if dtype != "string":
         arrays = [one.astype(dtype, copy=False) for one in arrays]
     return arrays, Field.of(name, dtype, shape)
+
+
+def check_classes(name, labels):
+    """Refuses names of classes that TFDS, which has a line for each, would count less."""
+    named = [label.strip() for label in labels]
+    odd = [a for a, b in zip(labels, named) if not b or "\n" in b or not is_text(b)]
+    odd = odd or [name for name, many in collections.Counter(named).items() if many > 1]
+    must = "of classes whose names are one line of text each, and differ"
+    check(not odd, "convert", "source", must, {name: odd[:2]})
+
+
+def is_text(name):
+    """Returns whether a name, which may come from a disk, can be written as UTF-8."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def merged_shape(shapes):

@@ -10,6 +10,7 @@ from keras_sched.tfrecord import metadata, parse
 from keras_sched.tfrecord.cache import Cache, fits, nbytes
 from keras_sched.tfrecord.files import File
 from keras_sched.tfrecord.structure import pack
+from keras_sched.tfrecord.words import many
 
 
 class Records:
@@ -20,7 +21,9 @@ class Records:
         written = "a folder that convert wrote, or that inspect has adopted"
         check(self.metadata, "load", "directory", written, str(directory))
         splits = self.metadata.splits
-        must = f"one of {sorted(splits)}, which {directory} has; was convert broken off?"
+        begun = {name: str(begun) for name, begun in self.metadata.begun.items()}
+        must = f"one of {sorted(splits)}, which {directory} has"
+        must += f" ({begun}: convert again)" * bool(begun)
         check(split in list(splits), "load", "split", must, split)
         self.layout, shards = self.metadata.layout, splits[split].shards
         self.image_size, self.stored = image_size, self.metadata.read_as
@@ -35,10 +38,12 @@ class Records:
         self.nbytes = splits[split].bytes / self.count
         if self.alike:
             self.nbytes = max(self.nbytes, nbytes(1, *self.kinds))
-        if lost:
-            told = f"{lost} damaged of {self.count + lost} records of `{split}` in "
-            told += f"{directory} are left out; verify names them"
-            warnings.warn(told, stacklevel=3)
+        surplus = sum(file.surplus for file in self.files)
+        left_out = [f"{lost} damaged of {many(self.count + lost, 'record')}"] * bool(lost)
+        left_out += [f"{many(surplus, 'record')} too many"] * bool(surplus)
+        if left_out:
+            told = f"{' and '.join(left_out)} of `{split}` in {directory} are left out; "
+            warnings.warn(f"{told}verify names them", stacklevel=3)
 
     @property
     def kinds(self):
@@ -63,13 +68,13 @@ class Records:
         if self.layout:
             return tf.numpy_function(self._sliced, [index], dtypes)
         if kept is None:
-            return parse.several(*self._of_payloads(index))
+            return self._several(index)
 
         def get():
             return self._shaped(tf.numpy_function(kept.get, [index], dtypes))
 
         def put():
-            arrays = self._shaped(parse.several(*self._of_payloads(index)))
+            arrays = self._shaped(self._several(index))
             done = tf.numpy_function(kept.put, [index, *arrays], tf.bool)
             with tf.control_dependencies([done]):
                 return [tf.identity(array) for array in arrays]
@@ -83,8 +88,10 @@ class Records:
         found = tf.numpy_function(self._bytes, [index], tf.string)
         return tf.ensure_shape(found, (None,))
 
-    def parse(self, payload):
-        return parse.one(payload, self.stored, self.image_size)
+    def parse(self, payload, number):
+        """Returns the fields of one record, given what it holds and its number."""
+        failed = self._failed([number], [payload])
+        return parse.one(payload, self.stored, self.image_size, failed)
 
     def pack(self, arrays, as_supervised):
         named = {field.name: array for field, array in zip(self.fields, arrays)}
@@ -95,8 +102,33 @@ class Records:
             return field
         return dataclasses.replace(field, shape=(*self.image_size, field.shape[2]))
 
-    def _of_payloads(self, index):
-        return self.payloads(index), self.stored, self.image_size
+    def _several(self, index):
+        payloads = self.payloads(index)
+        failed = self._failed(index, payloads)
+        return parse.several(payloads, self.stored, self.image_size, failed)
+
+    def _failed(self, index, payloads):
+        """Returns a function that says, in a graph, which record cannot be decoded."""
+        import tensorflow as tf
+
+        return lambda: tf.numpy_function(self._refuse, [index, payloads], tf.bool)
+
+    def _refuse(self, index, payloads):
+        for number, payload in zip(index, payloads):
+            if what := self._flaw(payload):
+                ((_, file, (record,)),) = self._places(np.array([number]))
+                file.refuse(record, f"cannot be decoded: {what}")
+        raise ValueError("images could not be decoded, though each of them can")
+
+    def _flaw(self, payload):
+        """Returns why a record cannot be decoded, or `None`."""
+        import tensorflow as tf
+
+        try:
+            parse.one(tf.constant(payload), self.stored, self.image_size)
+        except tf.errors.OpError as error:
+            return parse.telling(error)
+        return None
 
     def _shaped(self, arrays):
         import tensorflow as tf

@@ -5,8 +5,11 @@ apart, the parts are called "image" (of rank 3) or "features", "label" and
 "sample_weight"; those of other tuples by their places.
 """
 
+from itertools import accumulate
+
 from keras_sched._checks import check
 
+_JOIN = "{}/{}".format
 _PARTS = ("features", "label", "sample_weight")
 
 
@@ -50,6 +53,13 @@ def pack(named, nest):
     if isinstance(nest, (tuple, list)):
         return tuple(pack(named, inner) for inner in nest)
     return named[nest]
+
+
+def check_names(names, owner, argument):
+    """Refuses names of fields that would be in one another."""
+    inside = [n for n in names if {*accumulate(n.split("/")[:-1], _JOIN)} & {*names}]
+    must = "of fields of which none is in another that is no dict"
+    check(not inside, owner, argument, must, inside[:2])
 
 
 def supervised_keys(nest):

@@ -9,8 +9,10 @@ import numpy as np
 from keras_sched._checks import check
 from keras_sched.tfrecord import index, metadata, parse, records
 from keras_sched.tfrecord.files import checksum, mapped, sound
+from keras_sched.tfrecord.words import many
 
-_FILE = re.compile(r"[^.].*\.tfrecords?(-\d+-of-\d+)?")
+_FILE = re.compile(r"[^.].*\.tfrec(ords?)?(-\d+-of-\d+)?|[^.]+-\d+-of-\d+")
+_NAMES = "*.tfrecord, *.tfrec, *.tfrecord-00000-of-00002 or NAME-00000-of-00002"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +60,10 @@ class Verification:
         return not self.damages
 
     def __str__(self):
-        files = metadata.many(self.files, "file")
-        total = f"{self.records:,} sound records, {self.bytes:,} bytes in {files}"
+        files = many(self.files, "file")
+        total = f"{many(self.records, 'sound record')}, {self.bytes:,} bytes in {files}"
         count = len(self.damages)
-        found = metadata.many(count, "damage") if count else "nothing is damaged"
+        found = many(count, "damage") if count else "nothing is damaged"
         return "\n".join([*map(str, self.damages), f"{total}: {found}"])
 
 
@@ -92,14 +94,12 @@ def verify(directory, *, decode=False, on_bytes=None):
     directory = metadata.folder(directory)
     check(directory.is_dir(), "verify", "directory", "a folder", str(directory))
     held = metadata.read(directory)
-    ours = held and [*held.shards, *held.begun_shards]
-    shards = ours or found(directory, "verify")
-    check(shards, "verify", "directory", "a folder with TFRecord files", str(directory))
+    shards = [*held.shards, *held.begun_shards] if held else found(directory, "verify")
     must = "False for files whose fields are not known (inspect can adopt them)"
     check(held or not decode, "verify", "decode", must, decode)
     examined = examine(directory, held, shards, on_bytes)
     if decode and held.layout is None:
-        examined = [_decoded(directory, held.read_as, one) for one in examined]
+        examined = [decoded(directory, held.read_as, one) for one in examined]
     read = [one for one in examined if one.bytes is not None]
     return Verification(
         directory=str(directory),
@@ -156,14 +156,14 @@ def _examine(path, shard, layout, places, tell):
     there, wanted = len(begins) + len(flaws), shard.records
     counted = wanted is not None and (len(begins) or not flaws)
     if counted and (there < wanted or (there > wanted and not flaws)):
-        damages.append(harm(f"has {there} records, not {wanted}"))
+        damages.append(harm(f"has {many(there, 'record')}, not {wanted}"))
     elif shard.crc32c is not None and not damages:
         damages.append(harm("is sound, but holds other records than were written"))
     pieces = tuple(zip(begins.tolist(), ends.tolist()))
     return Examined(shard, size, len(begins), crc, tuple(damages), pieces)
 
 
-def _decoded(directory, fields, one):
+def decoded(directory, fields, one):
     """Returns the same `Examined`, with the damages of records that cannot be decoded."""
     import tensorflow as tf
 
@@ -182,17 +182,25 @@ def _decoded(directory, fields, one):
         try:
             attempt(payload)
         except tf.errors.OpError as error:
-            what = f"cannot be decoded: {error.message.splitlines()[0]}"
+            what = f"cannot be decoded: {parse.telling(error)}"
             place = number, int(begins[number])
             damages.append(Damage(one.shard.file, *place, what))
-    left = one.records - len(damages)
+    bad = {damage.offset for damage in damages}
+    places = zip(begins.tolist(), ends.tolist())
     return dataclasses.replace(
-        one, records=left, damages=(*one.damages, *damages), pieces=()
+        one,
+        records=one.records - len(damages),
+        damages=(*one.damages, *damages),
+        pieces=tuple(place for place in places if place[0] not in bad),
     )
 
 
 def found(directory, owner):
-    """Returns the shards of a folder that another has written, with what is known."""
+    """Returns the shards of a folder that another has written, with what is known.
+
+    Raises:
+        ValueError: For a folder without any.
+    """
     info = directory / "dataset_info.json"
     try:
         counts = _counts(json.loads(info.read_text("utf-8"))) if info.is_file() else {}
@@ -200,6 +208,8 @@ def found(directory, owner):
         must = f"one whose {info.name} is as TFDS writes it"
         check(False, owner, "directory", must, error)
     there = {path.name for path in directory.iterdir() if _FILE.fullmatch(path.name)}
+    must = f"a folder with TFRecord files, which are called {_NAMES}"
+    check(there or counts, owner, "directory", must, str(directory))
     return [
         metadata.Shard(file, counts.get(file), None, None)
         for file in sorted(there | counts.keys())
@@ -235,7 +245,7 @@ def stale(directory, held):
     if not held or held.adopted:
         return
     for split, begun in held.begun.items():
-        yield Damage(f"{split} split", None, None, f"is {begun}: convert goes on with it")
+        yield Damage(f"{split} split", None, None, f"is {begun}: convert it again")
     if held.begun:
         return  # What the files should say is not known yet.
     for path in wrong_indices(directory, held):

@@ -9,11 +9,12 @@ import numpy as np
 from keras_sched import _atomic
 from keras_sched.tfrecord import examples, images, index
 from keras_sched.tfrecord import layout as layouts
+from keras_sched.tfrecord.errors import DataError
 from keras_sched.tfrecord.metadata import Shard, Written
 from keras_sched.tfrecord.sources.base import Piece, picked
 
 
-class BadRowError(ValueError):
+class BadRowError(DataError):
     """A row of a source that cannot be written: which, and why."""
 
 

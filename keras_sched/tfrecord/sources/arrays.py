@@ -6,8 +6,14 @@ import google_crc32c
 import numpy as np
 
 from keras_sched._checks import check
-from keras_sched.tfrecord import images
-from keras_sched.tfrecord.sources.base import PIECE_BYTES, Names, Piece, Rows, infer
+from keras_sched.tfrecord.sources.base import (
+    PIECE_BYTES,
+    Names,
+    Piece,
+    Rows,
+    infer,
+    nbytes,
+)
 from keras_sched.tfrecord.structure import flatten
 
 
@@ -16,11 +22,10 @@ class Arrays(Rows):
 
     Args:
         source: Nest of dicts and tuples of them.
-        image_format: In which format to store arrays that are images, or "keep".
         like: By name of a field, the names of its classes.
     """
 
-    def __init__(self, source, image_format="keep", like=None):
+    def __init__(self, source, like=None):
         leaves, self.nest = flatten(source, _rank)
         self.columns, fields = infer(leaves)
         lengths = {name: len(column) for name, column in self.columns.items()}
@@ -28,29 +33,15 @@ class Arrays(Rows):
         check(equal, "convert", "source", "arrays of one length, not empty", lengths)
         self.count = min(lengths.values())
         self.nbytes = sum(map(nbytes, self.columns.values()))
-        self.form = image_format if image_format in images.FORMATS else None
-        labelled = (
+        self.fields = tuple(
             dataclasses.replace(field, labels=tuple((like or {}).get(field.name, ())))
             for field in fields
         )
-        self.fields = tuple(map(self._stored, labelled))
-        self.workers = None if self.encoded else 1
-
-    @property
-    def encoded(self):
-        """Names of the fields that are arrays and become image files."""
-        return tuple(f.name for f in self.fields if f.encoding == "image")
 
     def part(self, start, stop):
         rows = slice(start, stop)
         columns = {name: column[rows] for name, column in self.columns.items()}
-        return Columns(columns, start, stop, self.encoded, self.form)
-
-    def _stored(self, field):
-        is_image = field.dtype == "uint8" and len(field.shape) == 3
-        if self.form and is_image and field.shape[2] in (1, 3, 4):
-            return dataclasses.replace(field, encoding="image", shape=(None,) * 3)
-        return field
+        return Columns(columns, start, stop)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +51,6 @@ class Columns:
     columns: dict
     start: int
     stop: int
-    encoded: tuple = ()
-    form: str | None = None
 
     def pieces(self):
         """Yields the rows."""
@@ -70,13 +59,11 @@ class Columns:
         step = max(1, PIECE_BYTES // max(each, 1))
         for first in range(0, count, step):
             columns = {n: c[first : first + step] for n, c in self.columns.items()}
-            for name in self.encoded:
-                columns[name] = [images.encode(p, self.form) for p in columns[name]]
             yield Piece(columns, Names("row", self.start + first))
 
     def fingerprint(self):
         """Returns a checksum of all the values."""
-        crc = google_crc32c.value(repr((self.form, sorted(self.columns))).encode())
+        crc = google_crc32c.value(repr(sorted(self.columns)).encode())
         for name in sorted(self.columns):
             for part in _parts(self.columns[name]):
                 crc = google_crc32c.extend(crc, part)
@@ -89,13 +76,6 @@ def _rank(values):
         return np.ndim(values[0])
     except (TypeError, ValueError, LookupError):
         return 0
-
-
-def nbytes(column):
-    """Returns how many bytes the values of a column have."""
-    if isinstance(column, np.ndarray):
-        return column.nbytes
-    return sum(v.nbytes if isinstance(v, np.ndarray) else len(v) for v in column)
 
 
 def _parts(column):

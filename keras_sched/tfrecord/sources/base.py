@@ -9,6 +9,7 @@ from keras_sched.tfrecord import schema
 
 PIECE_BYTES = 16 * 2**20
 PIECE_ROWS = 1024
+_SAMPLE = 32
 
 
 class Piece(NamedTuple):
@@ -50,6 +51,10 @@ class Source(abc.ABC):
     def pieces(self):
         """Yields all rows as `Piece`."""
 
+    def first(self):
+        """Returns the first row, or some of the first, as a `Piece`."""
+        return next(self.pieces())
+
 
 class Rows(Source):
     """A source of which any rows can be had, in any process."""
@@ -63,6 +68,9 @@ class Rows(Source):
 
     def pieces(self):
         return self.part(0, self.count).pieces()
+
+    def first(self):
+        return next(self.part(0, 1).pieces())
 
 
 class Names:
@@ -160,3 +168,15 @@ def infer(columns):
     """Returns columns by name, and the fields that hold them, in order of name."""
     found = {name: schema.column(name, columns[name]) for name in sorted(columns)}
     return {n: c for n, (c, _) in found.items()}, tuple(f for _, f in found.values())
+
+
+def nbytes(column):
+    """Returns how many bytes the values of a column have."""
+    if isinstance(column, np.ndarray):
+        return column.nbytes
+    return sum(v.nbytes if isinstance(v, np.ndarray) else len(v) for v in column)
+
+
+def sample(count):
+    """Returns numbers of rows, far from one another, by which the others are judged."""
+    return sorted({count * number // _SAMPLE for number in range(_SAMPLE)})

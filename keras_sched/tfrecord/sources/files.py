@@ -1,13 +1,16 @@
-"""Image files: in folders, one for each class, or named by the lines of a CSV."""
+"""Image files that rows name by their paths, and folders of them, one for each class."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import pathlib
 
+import numpy as np
+
 from keras_sched._checks import check
 from keras_sched.tfrecord import images
-from keras_sched.tfrecord.schema import Field, merged_shape
+from keras_sched.tfrecord.schema import Field, is_text
 from keras_sched.tfrecord.sources.base import (
     PIECE_BYTES,
     PIECE_ROWS,
@@ -15,6 +18,7 @@ from keras_sched.tfrecord.sources.base import (
     Rows,
     infer,
     picked,
+    sample,
 )
 
 SPLITS = {"train", "test", "val", "valid", "validation", "dev"}
@@ -50,9 +54,12 @@ class Files(Rows):
         self.sizes = [
             _size(root, [columns[n][i] for n in paths]) for i in range(self.count)
         ]
-        self.nbytes = sum(size for size, _ in self.sizes) + 200 * self.count
-        self.channels = {}
+        self.channels, self.pixels = {}, 0
         pictures = [self._field(name) for name in paths]
+        size = self.pixels or sum(size for size, _ in self.sizes)
+        if self.form in images.FORMATS:
+            size *= self._growth()
+        self.nbytes = int(size) + 200 * self.count
         self.fields = tuple(sorted([*named, *pictures], key=lambda field: field.name))
 
     def part(self, start, stop):
@@ -66,23 +73,31 @@ class Files(Rows):
     def _field(self, name):
         if self.form != "raw":
             return Field(name, "uint8", (None,) * 3, "image")
-        shapes, channels, dtypes = set(), set(), set()
-        for path in self.columns[name]:
-            try:
-                seen = images.look((self.root / path).read_bytes())
-                shapes.add((seen.heights[0], seen.widths[0]))
-                self.nbytes += seen.heights[0] * seen.widths[0] * 3
-                channels.add(seen.channels[0])
-                dtypes.add(seen.dtypes[0])
-            except (OSError, images.NoImageError):
-                continue  # Told when it is written.
-        check(shapes, "convert", "source", "a folder with images", str(self.root))
+        looks = list(self._looks(name))
+        check(looks, "convert", "source", "a folder with images", str(self.root))
+        seen = images.together(looks)
         must = "images of one depth, to be stored raw"
-        check(len(dtypes) == 1, "convert", "source", must, sorted(dtypes))
-        many = channels.pop() if len(channels) == 1 else 3
-        self.channels[name] = 4 if many == 2 else many
-        shape = (*merged_shape(shapes), self.channels[name])
-        return Field.of(name, dtypes.pop(), shape)
+        check(len(seen.dtypes) == 1, "convert", "source", must, list(seen.dtypes))
+        self.channels[name], (dtype,) = seen.shape[2], seen.dtypes
+        pixels = sum(one.heights[0] * one.widths[0] for one in looks)
+        self.pixels += pixels * seen.shape[2] * np.dtype(dtype).itemsize
+        return Field.of(name, dtype, seen.shape)
+
+    def _looks(self, name):
+        """Yields what the images are like; those that are none are told when written."""
+        for path in self.columns[name]:
+            with contextlib.suppress(OSError, images.NoImageError):
+                yield images.look((self.root / path).read_bytes())
+
+    def _growth(self):
+        """Returns how much longer the files become, about, by some of them."""
+        before, after = 0, 0
+        for number in sample(self.count):
+            part = self.part(number, number + 1)
+            with contextlib.suppress(OSError, images.NoImageError):
+                after += sum(len(part.read(name, 0)) for name in self.paths)
+                before += self.sizes[number][0]
+        return after / before if before else 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +128,7 @@ class Part:
         contents, kept, rejects = {name: [] for name in self.paths}, [], []
         for number in numbers:
             try:
-                read = [self._read(name, number) for name in self.paths]
+                read = [self.read(name, number) for name in self.paths]
             except (OSError, images.NoImageError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
                 rejects.append((self.rows[number], reason))
@@ -125,14 +140,17 @@ class Part:
             contents[name] = picked(self.columns[name], kept)
         return Piece(contents, [self.rows[number] for number in kept], tuple(rejects))
 
-    def _read(self, name, number):
-        content = (self.root / self.columns[name][number]).read_bytes()
-        if self.form is None:
-            return content
-        if self.form != "raw" and self.form in images.look(content).formats:
-            return content
-        pixels = images.decode(content, self.channels.get(name))
-        return pixels if self.form == "raw" else images.encode(pixels, self.form)
+    def read(self, name, number):
+        """Returns an image of one row, as it is to be stored."""
+        path = self.columns[name][number]
+        if not path:
+            raise images.NoImageError("has no path")
+        if not is_text(path):
+            raise images.NoImageError("has a name that is not UTF-8")
+        content = (self.root / path).read_bytes()
+        if self.form == "raw":
+            return images.decode(content, self.channels[name])
+        return content if self.form is None else images.converted(content, self.form)
 
     def fingerprint(self):
         """Returns a checksum of names, sizes and times of the files, and of the rest."""
@@ -152,13 +170,13 @@ def class_folders(root, image_format, like):
     found = {name: paths for name, paths in found.items() if paths}
     must = "a folder of folders with images in them, one for each class"
     check(found, "convert", "source", must, str(root))
-    classes = _classes(found, like.get("label", ()))
-    pairs = [(path, classes.index(name)) for name in found for path in found[name]]
-    pairs.sort(key=lambda pair: hashlib.sha1(pair[0].encode()).digest())
-    paths, labels = map(list, zip(*pairs))
-    columns = {"file_name": paths, "image": paths, "label": labels}
+    labels = classes(found, like.get("label", ()))
+    pairs = [(path, labels.index(name)) for name in found for path in found[name]]
+    pairs.sort(key=lambda pair: hashlib.sha1(os.fsencode(pair[0])).digest())
+    paths, numbers = map(list, zip(*pairs))
+    columns = {"file_name": paths, "image": paths, "label": numbers}
     nest = ("image", "label")
-    return Files(root, columns, ("image",), None, image_format, {"label": classes}, nest)
+    return Files(root, columns, ("image",), None, image_format, {"label": labels}, nest)
 
 
 def splits_of(root):
@@ -168,47 +186,7 @@ def splits_of(root):
     return folders if folders and set(folders) <= SPLITS else {}
 
 
-def table(path, image_format, like):
-    """Returns the source of a CSV file: with images, if a column has paths of them."""
-    from pyarrow import ArrowInvalid, csv, types
-
-    from keras_sched.tfrecord.sources.arrays import Arrays
-
-    try:
-        read = csv.read_csv(path)
-    except ArrowInvalid as error:
-        check(False, "convert", "source", f"a readable CSV ({error})", str(path))
-    check(read.num_rows, "convert", "source", "a CSV with lines", str(path))
-    columns, labels, paths = {}, {}, []
-    for name in read.column_names:
-        column = read[name]
-        plain = types.is_integer(column.type) or types.is_boolean(column.type)
-        must = f"a CSV without gaps, but column {name} has {column.null_count}"
-        check(not plain or not column.null_count, "convert", "source", must, str(path))
-        if plain or types.is_floating(column.type):
-            columns[name] = column.to_numpy()
-            continue
-        columns[name] = [str(v if v is not None else "") for v in column.to_pylist()]
-        if all(
-            pathlib.PurePath(v).suffix.lower() in images.SUFFIXES for v in columns[name]
-        ):
-            paths.append(name)
-        elif name in ("label", "class"):
-            labels[name] = _classes(columns[name], like.get(name, ()))
-            columns[name] = [labels[name].index(v) for v in columns[name]]
-    label = next((name for name in ("label", "class") if name in columns), None)
-    if not paths:
-        return Arrays(columns, image_format, labels)
-    if len(paths) == 1 and not {"image", "file_name"} & (columns.keys() - paths):
-        columns["file_name"] = columns.pop(paths[0])
-        columns["image"], paths = columns["file_name"], ["image"]
-    nest = (paths[0], label) if label else None
-    lines = [f"{path.name}, line {number + 2}" for number in range(read.num_rows)]
-    root = path.parent
-    return Files(root, columns, tuple(paths), lines, image_format, labels, nest)
-
-
-def _classes(there, known):
+def classes(there, known):
     """Returns the names of classes: those known already, if these are among them."""
     return list(known) if set(there) <= set(known) else sorted(set(there))
 

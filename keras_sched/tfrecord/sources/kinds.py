@@ -7,9 +7,12 @@ import re
 import numpy as np
 
 from keras_sched._checks import check
+from keras_sched.tfrecord.errors import check_data
 from keras_sched.tfrecord.sources import files, streams
 from keras_sched.tfrecord.sources.arrays import Arrays
 from keras_sched.tfrecord.sources.base import Source
+from keras_sched.tfrecord.sources.csv import table
+from keras_sched.tfrecord.sources.encoded import encoded
 from keras_sched.tfrecord.sources.hugging_face import HuggingFace
 
 KINDS = (
@@ -49,7 +52,9 @@ def splits(source, split, image_format, like):
 
 
 def _made(part, image_format, like):
-    return part if isinstance(part, Source) else _one(part, image_format, like)
+    if isinstance(part, Source):
+        return encoded(part, image_format)
+    return _one(part, image_format, like)
 
 
 def _splits(source, split):
@@ -72,7 +77,7 @@ def _splits(source, split):
 
         return _of_tfds(tensorflow_datasets.builder_from_directory(path), split)
     if path.suffix == ".npz":
-        return _of_npz(np.load(path))
+        return _of_npz(_npz(path))
     return files.splits_of(path) or None if path.is_dir() else None
 
 
@@ -95,23 +100,40 @@ def _of_npz(arrays):
 
 def _one(source, image_format, like):
     """Returns the `Source` of one split."""
-    if isinstance(source, (str, os.PathLike)):
-        path = pathlib.Path(source).expanduser()
-        if path.is_dir():
-            return files.class_folders(path, image_format, like)
-        if path.suffix == ".csv":
-            return files.table(path, image_format, like)
-        if path.suffix == ".npz":
-            return Arrays(dict(np.load(path)), image_format)
-        check(False, "convert", "source", KINDS, str(source))
+    path = isinstance(source, (str, os.PathLike)) and pathlib.Path(source).expanduser()
+    if path and path.is_dir():
+        return files.class_folders(path, image_format, like)
+    if path and path.suffix == ".csv":
+        return table(path, image_format, like)
+    return encoded(_in_memory(_npz(path) if path else source), image_format)
+
+
+def _in_memory(source):
+    """Returns the `Source` of a source that is no path."""
     if _of_module(source, "datasets") and hasattr(source, "__len__"):
         return HuggingFace(source)
+    if _of_module(source, "pandas") and hasattr(source, "columns"):
+        source = {name: source[name].to_numpy() for name in source.columns}
     if hasattr(source, "element_spec"):
         return streams.Dataset(source)
     if isinstance(source, (dict, tuple, np.ndarray)) or hasattr(source, "__array__"):
-        return Arrays(source, image_format)
+        return Arrays(source)
     check(hasattr(source, "__iter__"), "convert", "source", KINDS, type(source).__name__)
     return streams.Dicts(source)
+
+
+def _npz(path):
+    """Returns the arrays of a file by name."""
+    check(path.suffix == ".npz", "convert", "source", KINDS, str(path))
+    with open(path, "rb") as file:
+        is_npz = file.read(2) == b"PK"
+    must = "a .npz file, but this is none"
+    check_data(is_npz, "convert", "source", must, str(path))
+    try:
+        return dict(np.load(path))
+    except Exception as error:  # NumPy lets through what unpacking raises, of any kind.
+        must = f"a .npz file that can be read ({error or type(error).__name__})"
+        check_data(False, "convert", "source", must, str(path))
 
 
 def _is_split(name, source):
@@ -120,7 +142,8 @@ def _is_split(name, source):
     whole = isinstance(source, (tuple, str, os.PathLike)) or hasattr(source, "__next__")
     rows = isinstance(source, list) and source and isinstance(source[0], dict)
     whole = whole or bool(rows)
-    return whole or hasattr(source, "element_spec") or _of_module(source, "datasets")
+    of_others = _of_module(source, "datasets") or _of_module(source, "pandas")
+    return whole or of_others or hasattr(source, "element_spec")
 
 
 def _of_module(source, name):

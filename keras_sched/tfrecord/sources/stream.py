@@ -1,9 +1,10 @@
 """Rows that come one after another, cut into files."""
 
+import math
+
 import numpy as np
 
-from keras_sched.tfrecord.sources.arrays import nbytes
-from keras_sched.tfrecord.sources.base import Piece
+from keras_sched.tfrecord.sources.base import Piece, nbytes
 
 
 class Stream:
@@ -23,6 +24,13 @@ class Stream:
             if self.held is None:
                 return False
         return True
+
+    def fitting(self, size):
+        """Returns how many of the next rows have, about, so many bytes; at least one."""
+        if not self.held.length:
+            return np.inf
+        each = sum(map(nbytes, self.held.columns.values())) / self.held.length
+        return max(1, math.ceil(size / max(each, 1)))
 
     def part(self, rows=None, size=None):
         """Returns the next so many rows, or of so many bytes, or all that are left."""
@@ -53,7 +61,10 @@ class _Part:
                 self.size is not None and size >= self.size
             ):
                 return
-            piece = self.stream.take(np.inf if self.rows is None else self.rows - rows)
+            most = np.inf if self.rows is None else self.rows - rows
+            if self.size is not None:
+                most = min(most, self.stream.fitting(self.size - size))
+            piece = self.stream.take(most)
             rows += piece.length + len(piece.rejects)
             size += sum(map(nbytes, piece.columns.values()))
             yield piece
@@ -66,6 +77,8 @@ class _After:
     """What rows are called, from some on."""
 
     def __init__(self, rows, first):
+        if isinstance(rows, _After):  # Not one in another, for each of many files.
+            rows, first = rows.rows, rows.first + first
         self.rows, self.first = rows, first
 
     def __getitem__(self, number):

@@ -66,6 +66,10 @@ class Dataset(Source):
             first += piece.length
             yield piece
 
+    def first(self):
+        one = Dataset(self.dataset.take(1), self.fields, self.nest, self.nbytes)
+        return next(one.pieces())
+
     def _columns(self, rows):
         return {
             field.name: column(field, [row[field.name] for row in rows])
@@ -99,6 +103,9 @@ class Dicts(Source):
         for some in _batched(rows, 256):
             yield fitted(self.fields, map(_flat, some), Names("row", first))
             first += len(some)
+
+    def first(self):
+        return fitted(self.fields, list(map(_flat, self.sample)), Names("row"))
 
 
 def tfds(builder, split):
