@@ -9,12 +9,14 @@ import json
 import pathlib
 import tempfile
 import zipfile
+import zlib
 
 import numpy as np
 
 from keras_sched import _atomic
 
 _STATE, _ARRAYS = "keras_sched.json", "keras_sched.npz"
+_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError)
 VERSION = 1
 
 
@@ -61,7 +63,7 @@ def state(path):
             if _STATE not in archive.namelist():
                 return None
             found = json.loads(archive.read(_STATE))
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+    except _DAMAGE as error:
         raise DamagedError(str(error)) from error
     if not isinstance(found, dict) or not isinstance(found.get("version"), int):
         raise DamagedError("its state is not one")
@@ -72,7 +74,7 @@ def verify(path):
     """Refuses a file, by a `DamagedError`, that is not what was written."""
     try:
         _verify(path)
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+    except _DAMAGE as error:
         raise DamagedError(str(error)) from error
 
 

@@ -41,7 +41,7 @@ class Lock:
         holder = self._lock()
         if holder:
             return f"process {holder.get('pid')} on {holder.get('host')}"
-        told = {"pid": os.getpid(), "host": platform.node()}
+        told = {"pid": os.getpid(), "host": platform.node(), "numbers": _numbers()}
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(told).encode(), 0)
         _held[self.path] = self
@@ -95,10 +95,18 @@ class Lock:
         self._descriptor = None
 
 
+def _numbers():
+    """Returns by what the numbers of processes are told apart, as containers have own."""
+    with contextlib.suppress(OSError):
+        return os.readlink("/proc/self/ns/pid")
+    return ""
+
+
 def _is_dead(holder):
     """Returns whether that process is known to have ended."""
     process = holder.get("pid")
-    if holder.get("host") != platform.node() or not isinstance(process, int):
+    same = (holder.get("host"), holder.get("numbers")) == (platform.node(), _numbers())
+    if not same or not isinstance(process, int):
         return False
     if process == os.getpid():  # The number of one that has ended, given anew.
         return True

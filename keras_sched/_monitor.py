@@ -70,7 +70,11 @@ class Monitor:
 
 def _names(model):
     """Returns the names in the logs of training; none where only an epoch can tell."""
-    if type(model).train_step is not keras.Model.train_step:
+    model_class, plain = type(model), keras.Model
+    own = model_class.train_step is not plain.train_step
+    own |= model_class.test_step is not plain.test_step
+    roots = {type(one).__module__.split(".")[0] for one in _running_fit.fellows()}
+    if own or roots - {"keras", "keras_sched"}:  # They may put anything into the logs.
         return set()
     with contextlib.suppress(Exception):  # What trains need not be built beforehand.
         _running_fit.build_metrics(model)

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+import numpy as np
+
 
 @dataclasses.dataclass
 class Progress:
@@ -52,7 +54,7 @@ class Progress:
         """Notes that the epoch is done, with these logs."""
         self.epochs.append(self.epoch)
         for name, value in logs.items():
-            self.history.setdefault(name, []).append(float(value))
+            self.history.setdefault(name, []).append(np.asarray(value).tolist())
         self.epoch, self.step, self.trained, self.value = self.epoch + 1, 0, False, None
 
     def judge(self, value, metric, rate, counts_from):

@@ -1,5 +1,6 @@
 """The files of a run: which there are, which is the newest sound one, which are kept."""
 
+import itertools
 import re
 
 from keras_sched import _atomic, _checkpoints
@@ -38,15 +39,12 @@ class RunFolder:
         """
         for path in self._paths():
             try:
-                state = _checkpoints.state(path)
-                known = state is None or state["version"] <= _checkpoints.VERSION
-                must = f"one whose {path.name} this version of keras_sched can read"
-                check(known, self.metric.owner, "directory", must, str(self.directory))
+                state = path.is_file() and self._state(path)
                 must = f"without a {path.name} that another has made"
                 check(state, self.metric.owner, "directory", must, str(self.directory))
                 _checkpoints.verify(path)
             except _checkpoints.DamagedError as error:
-                aside = path.with_name(f"{path.name}.damaged")
+                aside = _free(path.with_name(f"{path.name}.damaged"))
                 _atomic.rename(path, aside)
                 self.tell(f"{path.name} is damaged ({error}), and is {aside.name} now")
         for leftover in self.directory.glob(".*~*.tmp.keras"):
@@ -101,6 +99,14 @@ class RunFolder:
             self._kept[kept] = value
             self._drop_the_worst()
 
+    def _state(self, path):
+        """Returns the state in a file; refuses one of a later version."""
+        state = _checkpoints.state(path)
+        known = state is None or state["version"] <= _checkpoints.VERSION
+        must = f"one whose {path.name} this version of keras_sched can read"
+        check(known, self.metric.owner, "directory", must, str(self.directory))
+        return state
+
     def _ranks(self, value):
         worse = [v for v in self._kept.values() if self.metric.sign * (v - value) > 0]
         return self.keep > 1 and (len(self._kept) < self.keep or len(worse) > 0)
@@ -127,11 +133,17 @@ class RunFolder:
         found = []
         for path in self._paths():
             try:
-                found.append((path, _checkpoints.state(path)))
+                found.append((path, path.is_file() and self._state(path)))
             except _checkpoints.DamagedError:
                 continue
         found = [(path, state) for path, state in found if state]
         return sorted(found, key=lambda pair: Progress.of(pair[1]).place, reverse=True)
+
+
+def _free(path):
+    """Returns the path, or one like it that no file has."""
+    names = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(one for one in itertools.chain([path], names) if not one.exists())
 
 
 def _is_kept(path):

@@ -33,7 +33,7 @@ def fits(model, state):
 def load(model, path):
     """Gives a model the weights and slots of a file, all of them."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         model.load_weights(path)
 
 

@@ -6,6 +6,8 @@ import sys
 
 import keras
 
+from keras_sched._checks import check
+
 
 def frame(start=None):
     """Returns the frame of the innermost `fit` that calls, or `None` without one."""
@@ -39,9 +41,37 @@ def runs_anywhere(callback):
     return any(has(callback, start) for start in sys._current_frames().values())
 
 
+def epochs_with(name, epoch):
+    """Returns which epochs before `epoch` have a value of that name in their logs."""
+    if not name.startswith("val_"):
+        return list(range(epoch))
+    how = frame().f_locals["validation_freq"]
+    if isinstance(how, int):
+        return list(range(how - 1, epoch, how))
+    return [at for at in range(epoch) if at + 1 in how]
+
+
+def epoch_logs():
+    """Returns the logs of training, as floats, of the epoch that is being validated."""
+    logs = frame().f_locals["epoch_logs"]
+    return {n: keras.ops.convert_to_numpy(value).tolist() for n, value in logs.items()}
+
+
+class _Start(int):
+    """An epoch to start at that is none to any other `fit` than its own."""
+
+    def __new__(cls, epoch, model):
+        start = super().__new__(cls, epoch)
+        start.model, start.fit = model, model.history
+        return start
+
+    def __bool__(self):
+        return int(self) != 0 and self.model.history is self.fit
+
+
 def start_at_epoch(model, epoch):
     """Makes the `fit` that is beginning start at `epoch`; `None`: where it was told."""
-    model._initial_epoch = epoch
+    model._initial_epoch = None if epoch is None else _Start(epoch, model)
 
 
 def start_at_step(first, skips, empty=False):
@@ -60,10 +90,14 @@ def start_at_step(first, skips, empty=False):
         del iterator._enumerate_iterator
         for begin, end, batches in plain():
             if skips and (empty or end < first):
-                for _ in range(begin, end + 1):
-                    next(batches)
+                there = [next(batches, None) is not None for _ in range(begin, end + 1)]
+                must = f"data with more than {begin} steps an epoch, as they had"
+                check(all(there) or empty, "fit", "x", must, type(batches).__name__)
             if end >= first:
                 yield begin, end, itertools.repeat(None) if empty else batches
+                if empty and iterator.num_batches is None:
+                    iterator.data_adapter.on_epoch_end()
+                    return
 
     iterator._enumerate_iterator, iterator.steps_before = the_rest, first + empty
 

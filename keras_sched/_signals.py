@@ -1,5 +1,6 @@
 """Signals that ask the process to end, held back until its state is on the disk."""
 
+import os
 import signal
 import sys
 import threading
@@ -37,7 +38,7 @@ class HeldSignals:
             return "in a thread"
         if hasattr(sys, "ps1") or sys.flags.interactive:
             return "in an interactive session"
-        self.received = None
+        self.received, self._process = None, os.getpid()
         for number in HELD:
             holder = getattr(signal.getsignal(number), "__self__", None)
             if isinstance(holder, HeldSignals) and not holder.runs(sys._getframe()):
@@ -62,7 +63,8 @@ class HeldSignals:
         signal.raise_signal(number)
 
     def _hold(self, number, frame):
-        if self.received is None and self.runs(frame):
+        ours = os.getpid() == self._process  # A child has handlers, and frames, of ours.
+        if ours and self.received is None and self.runs(frame):
             self.received = signal.Signals(number)
         else:
             self.stop()

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "_run_folder": {"_atomic", "_checkpoints", "_checks", "_progress"},
     "_processes": set(),
     "_run_state": {"_processes", "_random"},
-    "_running_fit": set(),
+    "_running_fit": {"_checks"},
     "_running_statistics": {"_fit_loop"},
     "_signals": set(),
     "schedules": FOUNDATION,

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 
 import keras
@@ -245,8 +246,9 @@ def test_state_travels_in_the_file_as_json(tmp_path):
 def test_a_monitor_that_no_epoch_brings_is_refused_at_once_with_those_there_are(tmp_path):
     model = make_model()
     model.compile(model.optimizer, "mse", metrics=["mae"])  # Not made until it trains.
+    checkpoint = callbacks.CheckpointEarlyStopping(tmp_path / "new", monitor="error")
     with pytest.raises(ValueError, match="metric of this model .loss, mae., or val_"):
-        run(tmp_path / "new", [3, 2], monitor="error", model=model)
+        model.fit(X, Y, verbose=0, callbacks=[checkpoint])
     assert int(model.optimizer.iterations) == 0
     assert not (tmp_path / "new").exists()
 
@@ -803,3 +805,155 @@ def test_in_a_thread_signals_are_left_alone_and_that_is_said_once(tmp_path, caps
             pool.submit(steps, tmp_path / name, **how).result()
     assert capsys.readouterr().out.count("in a thread; SIGTERM and Ctrl-C do not") == 1
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_child_of_the_process_obeys_signals(tmp_path):
+    codes = []
+
+    class Fork(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            reads, writes = os.pipe()
+            child = os.fork()
+            if not child:
+                os.write(writes, b"1")  # From here on no signal is lost.
+                time.sleep(30)
+                os._exit(0)
+            os.read(reads, 1)
+            os.kill(child, signal.SIGTERM)
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    begun = time.monotonic()
+    steps(tmp_path, Fork(), epochs=1)
+    assert codes == [-signal.SIGTERM]
+    assert time.monotonic() - begun < 25
+
+
+# What a second start must not take for its own.
+
+
+def test_another_monitor_than_the_runs_is_refused(tmp_path):
+    run(tmp_path, [3, 2])
+    with pytest.raises(
+        ValueError, match="`monitor` of .* must be 'loss', mode 'min', by"
+    ):
+        run(tmp_path, [3, 2, 1], mode="max")
+
+
+def test_a_file_that_cannot_be_opened_is_not_taken_for_damaged(tmp_path, monkeypatch):
+    run(tmp_path, [3, 2])
+
+    def too_many(*args, **kwargs):
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile, "ZipFile", too_many)
+        with pytest.raises(OSError, match="Too many open files"):
+            run(tmp_path, [3, 2, 1])
+    assert names(tmp_path) == THREE
+
+
+def test_what_was_set_aside_before_stays(tmp_path):
+    run(tmp_path, [3, 2, 4], restore_best=False)
+    (tmp_path / "last.keras.damaged").write_text("earlier")
+    damage(tmp_path / "last.keras")
+    run(tmp_path, [3, 2, 4, 5], restore_best=False)
+    assert (tmp_path / "last.keras.damaged").read_text() == "earlier"
+    assert (tmp_path / "last.keras.damaged-2").read_bytes() == b"torn"
+
+
+def test_a_folder_of_such_a_name_is_refused(tmp_path):
+    (tmp_path / "best.keras").mkdir()
+    with pytest.raises(ValueError, match=r"without a best.keras that another has made"):
+        run(tmp_path, [3, 2])
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(ValueError, match="`directory` of .* must be a folder, or free"):
+        run(tmp_path / "run", [3, 2])
+
+
+def test_a_fit_that_another_callback_refuses_leaves_no_epoch_behind(tmp_path):
+    class Refuse(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            raise ValueError("no")
+
+    run(tmp_path, [3, 2, 1])
+    model = make_model()
+    checkpoint = callbacks.CheckpointEarlyStopping(tmp_path, monitor="loss", verbose=0)
+    with pytest.raises(ValueError, match="no"):
+        model.fit(X, Y, epochs=9, verbose=0, callbacks=[checkpoint, Refuse()])
+    assert model.fit(X, Y, epochs=2, verbose=0).epoch == [0, 1]
+
+
+def test_metrics_with_several_values_are_kept_and_come_back(tmp_path):
+    class Several(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["several"] = np.array([epoch, 1.0])
+
+    def train(epochs):
+        checkpoint = callbacks.CheckpointEarlyStopping(
+            tmp_path, monitor="loss", verbose=0
+        )
+        how = dict(epochs=epochs, verbose=0, callbacks=[Several(), checkpoint])
+        return make_model().fit(X, Y, **how).history["several"]
+
+    train(1)
+    assert [list(values) for values in train(2)] == [[0, 1], [1, 1]]
+
+
+def test_a_stop_by_another_callback_is_said_as_such(tmp_path):
+    class StopAll(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    checkpoint, _, _ = steps(tmp_path, StopAll())
+    assert checkpoint.stop_reason == "stopped"
+
+
+class TermInTest(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.at = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_test_batch_begin(self, batch, logs=None):
+        if self.epoch == self.at and batch == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+EXECUTIONS = (1,) if keras.backend.backend() == "torch" else (1, 4)
+
+
+@pytest.mark.parametrize("executions", EXECUTIONS)
+@pytest.mark.parametrize("known", [True, False])
+def test_a_signal_in_validation_goes_on_with_it(tmp_path, executions, known):
+    def batches():
+        for first in range(0, 48, 8):
+            yield X[first : first + 8], Y[first : first + 8]
+
+    def train(folder, *more):
+        import tensorflow as tf
+
+        data = X[:48], Y[:48]
+        if not known:
+            kinds = [tf.TensorSpec((None, n), "float32") for n in (3, 1)]
+            data = tf.data.Dataset.from_generator(batches, output_signature=tuple(kinds))
+        model = make_model(steps_per_execution=executions)
+        checkpoint = callbacks.CheckpointEarlyStopping(
+            folder, monitor="loss", verbose=0, restore_best=False
+        )
+        how = dict(epochs=3, verbose=0, shuffle=False, callbacks=[checkpoint, *more])
+        how |= dict(validation_data=(X, Y), validation_batch_size=8)
+        data = dict(x=data[0], y=data[1], batch_size=8) if known else dict(x=data)
+        history = model.fit(**data, **how)
+        return model.get_weights()[0], history.history
+
+    weights, history = train(tmp_path / "straight")
+    with pytest.raises(SystemExit):
+        train(tmp_path / "half", TermInTest(1))
+    again, told = train(tmp_path / "half")
+    assert np.array_equal(again, weights)
+    assert told == history

@@ -20,7 +20,10 @@ WAYS = {
         ["epoch-0-5", "epoch-1-1", "epoch-2-3", "epoch-3-5", "epoch-4-4"],
     ),
     "in a save of a step": ({"save_every": 2}, ["rename-2", "rename-4", "epoch-2-2"]),
-    "in validation": ({"save_every": 3}, ["test-1", "test-2"]),
+    "in validation": (
+        {"save_every": 3, "averaging": {"method": "swa", "start_epoch": 1}},
+        ["test-1", "termtest-2", "termtest-2"],
+    ),
     "by a signal": ({}, ["term-1-2", "termtest-2", "term-3-0", "term-4-5"]),
     "with accumulated gradients and an average": (
         {

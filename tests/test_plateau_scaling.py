@@ -222,8 +222,9 @@ def test_says_so_in_one_line(capsys):
 def test_a_monitor_that_the_model_has_not_is_refused_when_training_begins():
     model = make_model()
     model.evaluate(X, Y, verbose=0)
+    listed = [callbacks.PlateauScaling("val_accuracy")]
     with pytest.raises(ValueError, match="`monitor` of PlateauScaling must be a metric"):
-        run([1], [callbacks.PlateauScaling("val_accuracy")], model=model)
+        model.fit(X, Y, verbose=0, callbacks=listed)
     assert int(model.optimizer.iterations) == 0
 
 
@@ -240,9 +241,9 @@ def test_a_monitor_that_keras_has_not_made_yet_is_known_all_the_same():
     with pytest.raises(
         ValueError, match="`monitor` of .* a metric of this model .loss, "
     ):
-        run([1], [callbacks.PlateauScaling("error")], model=model)
+        model.fit(X, Y, verbose=0, callbacks=[callbacks.PlateauScaling("error")])
     assert int(model.optimizer.iterations) == 0
-    run([1], [callbacks.PlateauScaling("mae")], model=model)
+    model.fit(X, Y, verbose=0, callbacks=[callbacks.PlateauScaling("mae")])
 
 
 def test_a_monitor_that_is_not_in_the_logs_of_a_step_of_ones_own_is_refused():

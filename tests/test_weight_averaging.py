@@ -353,3 +353,43 @@ def test_two_averages_are_refused(tmp_path):
 def test_bad_arguments_are_refused_at_construction(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         callbacks.WeightAveraging(**arguments)
+
+
+def test_a_rollback_to_a_file_without_averages_begins_them_anew(tmp_path):
+    class Spoil(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 0:
+                kernel = self.model.trainable_variables[0]
+                kernel.assign(np.full(kernel.shape, np.nan))
+
+    averaging = callbacks.WeightAveraging(decay=0.8)
+    how = dict(monitor="loss", verbose=0, on_nan="rollback", restore_best=False)
+    checkpoint = callbacks.CheckpointEarlyStopping(tmp_path, **how)
+    model, _, history = fit(averaging, checkpoint, Spoil())
+    assert np.isfinite(history.history["val_loss"][1:]).all()
+    assert np.isfinite(model.get_weights()[0]).all()
+
+
+def test_a_validation_that_was_broken_off_leaves_the_raw_weights_to_the_next_fit():
+    class Break(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
+
+        def on_test_batch_begin(self, batch, logs=None):
+            if self.epoch == 1:
+                raise KeyboardInterrupt
+
+    averaging, model = callbacks.WeightAveraging("swa"), make_model()
+    with pytest.raises(KeyboardInterrupt):
+        fit(averaging, Break(), model=model)
+    seen = []
+    first = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(model.get_weights()[0])
+    )
+    fit(averaging, first, model=model, epochs=1)
+    np.testing.assert_allclose(seen[0], raw_weights()[2 * EACH], rtol=1e-5)
+
+
+def test_data_that_are_used_up_are_refused():
+    with pytest.raises(ValueError, match="`batch_norm_data` of .* again and again"):
+        callbacks.WeightAveraging(batch_norm_data=iter([X]))

@@ -8,12 +8,11 @@ import os
 import pathlib
 import sys
 
-os.environ["KERAS_BACKEND"] = "jax"
-
-import jax
-
 
 def main(port, place, folder, epochs):
+    os.environ["KERAS_BACKEND"] = "jax"
+    import jax
+
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(place))
     import keras

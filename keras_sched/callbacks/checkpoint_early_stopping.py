@@ -46,7 +46,8 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
     weights, optimizer slots, counters, patience and `History` as they were; a run that
     had finished trains no more. In the middle of an epoch the batches that had been seen
     are passed over. Data whose order depends on the epoch must be told which it is:
-    `tfrecord.load(..., epoch=checkpoint.initial_epoch())`.
+    `tfrecord.load(..., epoch=checkpoint.initial_epoch())`. List it behind the callbacks
+    that add to the logs: the history in its files has what stands there at its turn.
 
     SIGTERM and Ctrl-C save at the end of the step and leave, with exit code 143 or 130; a
     second one leaves at once. Not so in threads and interactive sessions, where Python
@@ -65,7 +66,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
             the first whose learning rate is not the highest so far, so that patience
             waits until one cycle, or a warm-up, has passed its peak.
         keep: How many of the best models are kept. Above 1, `epoch-0007.keras` and so on
-            are the best so many, by value; `best.keras` is one of them.
+            are the best so many, by value; without `min_delta` `best.keras` is one.
         save_every: "epoch"; or also within epochs, an integer number of steps or a
             `datetime.timedelta`.
         restore_best: Whether the model has the best weights when training ends.
@@ -86,7 +87,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         best_epoch: Its epoch, counted from 0, or `None`.
         best_path, last_path: `pathlib.Path`s of the two files.
         stop_reason: `None` while training, then "patience", "threshold", "not finite",
-            or "finished" when all epochs were done.
+            "stopped" by another callback, or "finished" when all epochs were done.
 
     Raises:
         ValueError: At construction, for an argument out of bounds. When training begins,
@@ -192,6 +193,8 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         many = _processes.count() > 1 and isinstance(self.save_every, datetime.timedelta)
         must = "steps or 'epoch' where several processes train together"
         check(not many, self, "save_every", must, self.save_every)
+        free = self.directory.is_dir() or not self.directory.exists()
+        check(free, self, "directory", "a folder, or free", str(self.directory))
         self.directory.mkdir(parents=True, exist_ok=True)
         other = _processes.is_chief() and self._lock.take()
         alone = f"one that nobody else trains in; {other} does"
@@ -213,9 +216,9 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         self._in_epoch = True
 
     def on_train_batch_begin(self, batch, logs=None):
-        if self._resumed:
-            self._go_on_in_the_middle()
-        if self._signals.received:
+        if self._resumed and self._go_on_in_the_middle():
+            pass
+        elif self._signals.received:
             self._leave(batch)
         elif batch and self._is_due(batch):
             self._save_step(batch)
@@ -226,7 +229,9 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
             if self._random:
                 _random.restore(self._random)
                 self._random = None
-            self._before_test = _run_state.capture(self.model, in_epoch=True)
+            self._averaging.close_epoch()
+            logs = {"logs": _running_fit.epoch_logs()}
+            self._before_test = _run_state.capture(self.model, in_epoch=True) | logs
             if self._is_due(self._batch + 1):
                 self._save_step(self._batch + 1, trained=True)
 
@@ -253,7 +258,9 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         _running_fit.start_at_epoch(self.model, None)
         self._averaging.finish()
-        self._progress.stop_reason = self.stop_reason or "finished"
+        all_done = self._progress.epoch >= self.params["epochs"]
+        other = "finished" if all_done else "stopped"
+        self._progress.stop_reason = self.stop_reason or other
         self.model.history.epoch = list(self._progress.epochs)
         restored = self.restore_best and self.best is not None
         _processes.wait_for_all("best")
@@ -326,9 +333,12 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         must = f"without the run of another model: {path} does not fit this one"
         same = _run_state.fits(self.model, state)
         check(same, self, "directory", must, str(self.directory))
+        name, mode = state["judged_by"]
+        must = f"{name!r}, mode {mode!r}, by which the run in the directory was judged"
+        check([name, mode] == self._judged_by(), self, "monitor", must, self.monitor)
         _run_state.load(self.model, path)
         _run_state.restore_seeds(self.model, state)
-        self._averaging.resume(_checkpoints.arrays(path))
+        self._averaging.resume(_checkpoints.arrays(path), closed=state["trained"])
         self._progress = done = Progress.of(state)
         earlier = {name: list(values) for name, values in done.history.items()}
         self.model.history.history = earlier
@@ -352,14 +362,21 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
             self._say(f"goes on with {place}{self._best_so_far()}")
 
     def _go_on_in_the_middle(self):
-        """Puts back, at the first step, what has been drawn since the epoch began."""
-        if self._resumed["trained"]:
-            self._random = self._resumed["random"]  # For the validation.
-            logs = self.model.get_metrics_result()
-            _running_fit.pass_over_next_step(self.model, logs)
-        elif self._resumed["step"]:
-            _random.restore(self._resumed["random"])
-        self._resumed = None
+        """Puts back, at the first step, what has been drawn since the epoch began.
+
+        Returns:
+            Whether that step is none, as all are done.
+        """
+        resumed, self._resumed = self._resumed, None
+        if resumed["trained"]:
+            self._random = resumed["random"]  # For the validation.
+            _running_fit.pass_over_next_step(self.model, resumed["logs"])
+        elif resumed["step"]:
+            _random.restore(resumed["random"])
+        return resumed["trained"]
+
+    def _judged_by(self):
+        return [self.monitor, "min" if self._metric.sign > 0 else "max"]
 
     def _found(self):
         found = self._files.newest() if self.resume else None
@@ -386,20 +403,24 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         self._save(best=best, value=value)
 
     def _save_step(self, step, trained=False):
+        """Saves in mid-epoch; returns whether there was something sound to save."""
         if (self._progress.epoch, trained, step) == self._saved_place:
-            return
+            return True
         if not _run_state.is_finite(self.model):
-            self._meet_nan(f"a weight is not finite in epoch {self._progress.epoch + 1}")
-            return
+            if not self._signals.received:
+                what = f"a weight is not finite in epoch {self._progress.epoch + 1}"
+                self._meet_nan(what)
+            return False
         self._progress.step, self._progress.trained = step, trained
         self._save()
         self._progress.step, self._progress.trained = 0, False
+        return True
 
     def _save(self, **earned):
         done, state = self._progress, self._before_test
         if not done.trained:
             state = _run_state.capture(self.model, in_epoch=done.step > 0)
-        state = dataclasses.asdict(done) | state
+        state = dataclasses.asdict(done) | state | {"judged_by": self._judged_by()}
         with self._averaging.averaged() as arrays:
             if _processes.is_chief():
                 self._files.save(self.model, state, arrays, **earned)
@@ -410,9 +431,10 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
     def _leave(self, step, trained=False):
         """Saves what is not saved yet, and lets the signal have its way."""
         name = self._signals.received.name
-        self._save_step(step, trained)
+        sound = self._save_step(step, trained)
         if self.verbose:
-            self._say(f"{name}: all is saved, and the same script goes on from here")
+            what = "all is saved" if sound else "what was sound is saved"
+            self._say(f"{name}: {what}, and the same script goes on from here")
         try:
             self._signals.obey()
         except BaseException:
@@ -467,6 +489,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         waited = self._progress.wait
         why = {
             "finished": "all epochs done",
+            "stopped": "stopped by another callback",
             "patience": f"stopped: {waited} epochs without a better {self.monitor}",
             "threshold": f"stopped: {self.monitor} reached {self.stop_threshold}",
             "not finite": f"stopped: {self.monitor} was not finite",
@@ -484,7 +507,7 @@ class _NoAveraging:
     def averaged(self):
         return contextlib.nullcontext({})
 
-    def resume(self, arrays):
+    def resume(self, arrays, closed=False):
         pass
 
     def close_epoch(self):

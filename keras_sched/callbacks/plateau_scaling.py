@@ -86,10 +86,14 @@ class PlateauScaling(OptimizerCallback):
 
     def install(self, epoch):
         resumed = self.model.history.history.get(self.monitor)
-        values = dict(enumerate(resumed)) if resumed else self._values
+        values = self._values
+        if resumed:
+            judged = _running_fit.epochs_with(self.monitor, epoch)
+            values = dict(zip(judged, resumed))
         self._values = {at: value for at, value in values.items() if at < epoch}
-        before = len(self._values) - (not _running_fit.steps_before())
-        self._scale = self._scale_after(list(self._values.values())[: max(before, 0)])
+        known = epoch if _running_fit.steps_before() else epoch - 1
+        before = [value for at, value in self._values.items() if at < known]
+        self._scale = self._scale_after(before)
         self._setting = _fit_loop.Setting(self._scale)
         undo = scale_learning_rate(self.model.optimizer, self._setting)
         return undo, [self._setting]

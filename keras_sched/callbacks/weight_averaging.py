@@ -74,12 +74,18 @@ class WeightAveraging(keras.callbacks.Callback):
         check(0 <= decay < 1, self, "decay", "at least 0, below 1", decay)
         self.warmup = warmup
         self.start_epoch = integer(self, "start_epoch", start_epoch)
+        must = "to be gone through again and again; an iterator is used up"
+        once = hasattr(batch_norm_data, "__next__")
+        name = type(batch_norm_data).__name__
+        check(not once, self, "batch_norm_data", must, name)
         self.batch_norm_data = batch_norm_data
         self.batch_size = integer(self, "batch_size", batch_size, at_least=1)
         self._forget()
 
     def on_train_begin(self, logs=None):
         if self._resumed is not self.model.history:
+            if self._raw_of is self.model:  # Its validation was broken off.
+                self._swap_out()
             self._forget()
         self._in_fit = True
         without = self.batch_norm_data is None
@@ -88,13 +94,11 @@ class WeightAveraging(keras.callbacks.Callback):
         check(layers, self, "batch_norm_data", must, type(self.batch_norm_data).__name__)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._open = True
+        self._open, self._closed = not self._closed, False
         if epoch < self.start_epoch:
             return
         if not self._held:
-            weights = _averaged(self.model.weights)
-            first = [ops.cast(ops.copy(ops.stop_gradient(w)), "float32") for w in weights]
-            self._hold([ops.zeros((), "int32"), *first])
+            self._hold(self._beginning())
         if self.method == "ema" and not self._driven:
             self._driven = True
             self._each = batches_per_update(self.model.optimizer)
@@ -145,9 +149,17 @@ class WeightAveraging(keras.callbacks.Callback):
             if not inside:
                 self._swap_out()
 
-    def resume(self, arrays):
-        """Goes on, in a model loaded from such a file, with the arrays beside it."""
+    def resume(self, arrays, closed=False):
+        """Goes on, in a model loaded from such a file, with the arrays beside it.
+
+        Args:
+            arrays: The arrays by name.
+            closed: Whether the epoch that goes on is in the mean already.
+        """
+        self._closed = closed
         if "count" not in arrays:
+            if self._held:
+                self._held.values = self._beginning()
             return
         weights, chosen = self.model.weights, _averaged(self.model.weights)
         averages = [ops.convert_to_numpy(weight) for weight in chosen]
@@ -165,9 +177,14 @@ class WeightAveraging(keras.callbacks.Callback):
                 weight.assign(arrays[f"raw/{place}"])
         self._resumed = self.model.history
 
+    def _beginning(self):
+        weights = [ops.stop_gradient(weight) for weight in _averaged(self.model.weights)]
+        weights = [ops.copy(ops.cast(weight, "float32")) for weight in weights]
+        return [ops.zeros((), "int32"), *weights]
+
     def _forget(self):
-        self._held = self._raw = self._fresh = self._resumed = None
-        self._open = self._driven = self._in_fit = False
+        self._held = self._raw = self._raw_of = self._fresh = self._resumed = None
+        self._open = self._closed = self._driven = self._in_fit = False
 
     def _hold(self, values):
         self._held = _fit_loop.Carried(values, self._update)
@@ -201,6 +218,7 @@ class WeightAveraging(keras.callbacks.Callback):
             return
         weights = _averaged(self.model.weights)
         self._raw = [ops.copy(ops.stop_gradient(weight)) for weight in weights]
+        self._raw_of = self.model
         for weight, average in zip(weights, self._held.values[1:]):
             weight.assign(ops.copy(ops.cast(average, weight.dtype)))  # JAX uses it up.
         if self.batch_norm_data is not None:
@@ -210,7 +228,7 @@ class WeightAveraging(keras.callbacks.Callback):
         if self._raw is not None:
             for weight, raw in zip(_averaged(self.model.weights), self._raw):
                 weight.assign(raw)
-            self._raw = None
+            self._raw = self._raw_of = None
 
     def _counts(self):
         """Returns of how many weights the average is, so far."""
