@@ -224,14 +224,13 @@ def has_own_train_step(model):
 
 
 class Snapshot:
-    """Copies of every array of a model, its optimizer and its metrics."""
+    """Copies of the values of variables."""
 
-    def __init__(self, model):
-        held = model.variables + model.optimizer.variables + model.metrics_variables
-        self._pairs = [(v, np.array(keras.ops.convert_to_numpy(v))) for v in held]
+    def __init__(self, variables):
+        self._pairs = [(v, np.array(keras.ops.convert_to_numpy(v))) for v in variables]
 
     def restore(self):
-        """Puts every array back, to the bit."""
+        """Puts every value back, to the bit."""
         for variable, value in self._pairs:
             variable.assign(value)
 

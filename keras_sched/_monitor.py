@@ -5,7 +5,7 @@ import math
 
 import keras
 
-from keras_sched import _running_fit
+from keras_sched import _fit_loop, _running_fit
 from keras_sched._checks import check, number, one_of
 
 _BETTER_LOW = ("loss", "error", "mse", "mae", "mape", "msle", "perplexity")
@@ -70,9 +70,8 @@ class Monitor:
 
 def _names(model):
     """Returns the names in the logs of training; none where only an epoch can tell."""
-    model_class, plain = type(model), keras.Model
-    own = model_class.train_step is not plain.train_step
-    own |= model_class.test_step is not plain.test_step
+    own = _fit_loop.has_own_train_step(model)
+    own |= type(model).test_step is not keras.Model.test_step
     roots = {type(one).__module__.split(".")[0] for one in _running_fit.fellows()}
     if own or roots - {"keras", "keras_sched"}:  # They may put anything into the logs.
         return set()

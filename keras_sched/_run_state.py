@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_sched import _processes, _random
+from keras_sched import _fit_loop, _processes, _random
 
 
 def capture(model, in_epoch):
@@ -40,10 +40,9 @@ def load(model, path):
 def load_floats(model, path):
     """Does what `load` does, but leaves counters as they are."""
     held = model.variables + model.optimizer.variables
-    counters = [v for v in held if "int" in _dtype(v)]
-    counts = [np.array(ops.convert_to_numpy(v)) for v in counters]
+    counters = _fit_loop.Snapshot([v for v in held if "int" in _dtype(v)])
     load(model, path)
-    assign(counters, counts)
+    counters.restore()
 
 
 def restore_seeds(model, state):
@@ -62,9 +61,14 @@ def as_lists(variables):
     return [ops.convert_to_numpy(variable).tolist() for variable in variables]
 
 
+def floats(variables):
+    """Returns those of the variables that are no counters."""
+    return [variable for variable in variables if "float" in _dtype(variable)]
+
+
 def is_finite(model):
     """Returns whether all weights are finite numbers."""
-    weights = [v for v in model.weights if "float" in _dtype(v)]
+    weights = floats(model.weights)
     if _processes.count() > 1:  # Each by itself: the others may not ask.
         weights = map(ops.convert_to_numpy, weights)
         return all(np.isfinite(weight).all() for weight in weights)
@@ -74,7 +78,7 @@ def is_finite(model):
 def nbytes(model):
     """Returns how many bytes weights and slots take."""
     held = model.variables + model.optimizer.variables
-    return sum(math.prod(v.shape) * ops.convert_to_numpy(v).itemsize for v in held)
+    return sum(math.prod(v.shape) * np.dtype(_dtype(v)).itemsize for v in held)
 
 
 def _unsaved(model):

@@ -28,15 +28,13 @@ def reestimate(model, data, batch_size):
     statistics = [v for one in layers for v in (one.moving_mean, one.moving_variance)]
     chosen = {id(variable) for variable in statistics}
     others = [v for v in model.variables if id(v) not in chosen]
-    before = [np.array(ops.convert_to_numpy(v)) for v in others]
+    before = _fit_loop.Snapshot(others)
     with _momenta_kept(layers):
         for number, inputs in enumerate(_batches(data, batch_size)):
             for layer in layers:
                 layer.momentum = number / (number + 1)
             model(inputs, training=True)
-    for variable, value in zip(others, before):
-        if not np.array_equal(value, ops.convert_to_numpy(variable)):
-            variable.assign(value)
+    before.restore()
     return [(v, np.array(ops.convert_to_numpy(v))) for v in statistics]
 
 

@@ -244,7 +244,8 @@ class Sweep(keras.callbacks.Callback):
         self.losses, self.stop_reason, self.best = [], "data ran out", math.inf
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        self.snapshot = _fit_loop.Snapshot(model)
+        held = model.variables + model.optimizer.variables + model.metrics_variables
+        self.snapshot = _fit_loop.Snapshot(held)
         reset(model.optimizer, model.trainable_variables)
         self.own_step = _fit_loop.has_own_train_step(model)
         handle = schedule_hyperparameters(model.optimizer, **self.driven)

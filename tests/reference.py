@@ -60,6 +60,21 @@ class Report(keras.callbacks.Callback):
             logs[self.name] = self.values[epoch]
 
 
+class Stop(keras.callbacks.Callback):
+    """Ends the run, by an exception, before a step."""
+
+    def __init__(self, epoch, batch):
+        super().__init__()
+        self.place, self.epoch = (epoch, batch), None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if (self.epoch, batch) == self.place:
+            raise KeyboardInterrupt
+
+
 def batches(times=1):
     for _ in range(times):
         for step in range(STEPS):

@@ -16,7 +16,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from reference import Report, X, Y, as_numpy, make_model
+from reference import Report, Stop, X, Y, as_numpy, make_model
 
 from keras_sched import _lock, callbacks, schedules
 
@@ -337,21 +337,6 @@ def test_knows_from_the_name_that_higher_is_better(tmp_path, monitor):
 
 
 # Where it is saved, and what is kept.
-
-
-class Stop(keras.callbacks.Callback):
-    """Ends the run, by an exception, before a step."""
-
-    def __init__(self, epoch, batch):
-        super().__init__()
-        self.place, self.epoch = (epoch, batch), None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if (self.epoch, batch) == self.place:
-            raise KeyboardInterrupt
 
 
 def steps(folder, *more, model=None, epochs=3, **arguments):

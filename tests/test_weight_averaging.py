@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from reference import SGD, STEPS, X, Y, as_numpy, make_model
+from reference import SGD, STEPS, Report, Stop, X, Y, as_numpy, make_model
 
 from keras_sched import callbacks
 
@@ -267,19 +267,6 @@ def test_data_without_batch_normalization_are_refused():
 # With checkpoints.
 
 
-class Crash(keras.callbacks.Callback):
-    def __init__(self, epoch, batch):
-        super().__init__()
-        self.place = epoch, batch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if (self.epoch, batch) == self.place:
-            raise KeyboardInterrupt
-
-
 def normalizing_fit(folder, method, order, *more, given=None, **how):
     averaging = callbacks.WeightAveraging(
         method, decay=0.8, start_epoch=1, batch_norm_data=given
@@ -303,7 +290,7 @@ def test_a_resumed_run_ends_as_the_straight_one_to_the_bit(
     for place in ((1, 2), (2, 0), (3, 3)):
         with pytest.raises(KeyboardInterrupt):
             normalizing_fit(
-                tmp_path / "crashed", method, order, Crash(*place), given=given
+                tmp_path / "crashed", method, order, Stop(*place), given=given
             )
     resumed, _, told, _ = normalizing_fit(
         tmp_path / "crashed", method, order, given=given
@@ -324,8 +311,6 @@ def test_what_is_saved_is_what_was_evaluated(tmp_path, order):
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_best_average_is_restored(tmp_path, order):
-    from reference import Report
-
     report = Report([4, 1, 2, 3], "val_loss")
     averaging = callbacks.WeightAveraging("swa")
     checkpoint = callbacks.CheckpointEarlyStopping(tmp_path, verbose=0)

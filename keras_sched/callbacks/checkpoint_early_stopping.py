@@ -299,10 +299,10 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         must = "at most one in a fit"
         check(len(averaging) < 2, self, "WeightAveraging", must, len(averaging))
         self._averaging = averaging[0] if averaging else _NoAveraging()
-        if _processes.is_chief():
-            self._files.begin()
+        chief = _processes.is_chief()
+        found = self._files.begin() if chief else None
         _processes.wait_for_all("files")
-        found = self._files.newest()
+        found = found if chief else self._files.newest()
         free = "True, or the directory without a run in it"
         check(self.resume or not found, self, "resume", free, self.resume)
         if not self.model.optimizer.built:
@@ -411,9 +411,9 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
                 what = f"a weight is not finite in epoch {self._progress.epoch + 1}"
                 self._meet_nan(what)
             return False
-        self._progress.step, self._progress.trained = step, trained
+        self._progress.stand_at(step, trained)
         self._save()
-        self._progress.step, self._progress.trained = 0, False
+        self._progress.stand_at(0)
         return True
 
     def _save(self, **earned):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_sched import _fit_loop
+from keras_sched import _fit_loop, _run_state
 from keras_sched._checks import check, integer, number, one_of
 from keras_sched._running_statistics import reestimate
 from keras_sched.hyperparameters import batches_per_update
@@ -122,8 +122,7 @@ class WeightAveraging(keras.callbacks.Callback):
     def close_epoch(self):
         """Takes the weights as they stand into the mean, once an epoch."""
         if self._open and self._held and self.method == "swa":
-            weights = [ops.stop_gradient(weight) for weight in self.model.weights]
-            self._held.values = self._with_one_more(self._held.values, weights)
+            self._held.values = self._with_one_more(self._held.values)
         self._open = False
 
     def finish(self):
@@ -159,35 +158,35 @@ class WeightAveraging(keras.callbacks.Callback):
         self._closed = closed
         if "count" not in arrays:
             if self._held:
-                self._held.values = self._beginning()
+                self._hold(self._beginning())
             return
-        weights, chosen = self.model.weights, _averaged(self.model.weights)
-        averages = [ops.convert_to_numpy(weight) for weight in chosen]
-        for place in range(len(averages)):
-            averages[place] = arrays.get(f"average/{place}", averages[place])
-        values = [arrays["count"], *averages]
-        dtypes = ["int32", *["float32"] * len(averages)]
-        tensors = [ops.convert_to_tensor(v, d) for v, d in zip(values, dtypes)]
-        driven = self._held
-        self._hold(tensors)
-        if driven:  # The compiled step knows that one.
-            driven.values, self._held = self._held.values, driven
-        for place, weight in enumerate(weights):
-            if f"raw/{place}" in arrays:
-                weight.assign(arrays[f"raw/{place}"])
+        averages = self._weights_now()
+        for place, weight in enumerate(_run_state.floats(self.model.weights)):
+            if f"average/{place}" in arrays:
+                average = ops.convert_to_tensor(arrays[f"average/{place}"], "float32")
+                averages[place] = average
+            weight.assign(arrays[f"raw/{place}"])
+        self._hold([ops.convert_to_tensor(arrays["count"], "int32"), *averages])
         self._resumed = self.model.history
 
     def _beginning(self):
-        weights = [ops.stop_gradient(weight) for weight in _averaged(self.model.weights)]
-        weights = [ops.copy(ops.cast(weight, "float32")) for weight in weights]
-        return [ops.zeros((), "int32"), *weights]
+        return [ops.zeros((), "int32"), *self._weights_now()]
+
+    def _weights_now(self):
+        """Returns copies of what is averaged, as it stands in the model."""
+        weights = map(ops.stop_gradient, _run_state.floats(self.model.weights))
+        return [ops.copy(ops.cast(weight, "float32")) for weight in weights]
 
     def _forget(self):
         self._held = self._raw = self._raw_of = self._fresh = self._resumed = None
         self._open = self._closed = self._driven = self._in_fit = False
 
     def _hold(self, values):
-        self._held = _fit_loop.Carried(values, self._update)
+        carried = _fit_loop.Carried(values, self._update)
+        if self._held:  # The compiled step knows that one.
+            self._held.values = carried.values
+        else:
+            self._held = carried
 
     def _update(self, values, weights):
         """Returns count and averages after a step that has led to these weights."""
@@ -198,15 +197,14 @@ class WeightAveraging(keras.callbacks.Callback):
         decay = ops.full((), self.decay)
         if self.warmup:
             decay = ops.minimum(decay, (1 + number) / (10 + number))
-        pairs = zip(averages, _averaged(weights))
+        pairs = zip(averages, _run_state.floats(weights))
         new = [a + (1 - decay) * (ops.cast(w, "float32") - a) for a, w in pairs]
         return [count, *(ops.where(due, n, a) for n, a in zip(new, averages))]
 
-    def _with_one_more(self, values, weights):
-        """Returns count and means of one set of weights more."""
+    def _with_one_more(self, values):
+        """Returns count and means with the weights as they stand among them."""
         count, *means = values
-        count = count + 1
-        weights = [ops.copy(ops.cast(w, "float32")) for w in _averaged(weights)]
+        count, weights = count + 1, self._weights_now()
         if int(ops.convert_to_numpy(count)) == 1:
             return [count, *weights]
         share = 1 / ops.cast(count, "float32")
@@ -216,7 +214,7 @@ class WeightAveraging(keras.callbacks.Callback):
         """Puts the averages into the model and keeps the raw weights."""
         if self._held is None or self._raw is not None or not self._counts():
             return
-        weights = _averaged(self.model.weights)
+        weights = _run_state.floats(self.model.weights)
         self._raw = [ops.copy(ops.stop_gradient(weight)) for weight in weights]
         self._raw_of = self.model
         for weight, average in zip(weights, self._held.values[1:]):
@@ -226,7 +224,7 @@ class WeightAveraging(keras.callbacks.Callback):
 
     def _swap_out(self):
         if self._raw is not None:
-            for weight, raw in zip(_averaged(self.model.weights), self._raw):
+            for weight, raw in zip(_run_state.floats(self.model.weights), self._raw):
                 weight.assign(raw)
             self._raw = self._raw_of = None
 
@@ -246,22 +244,11 @@ class WeightAveraging(keras.callbacks.Callback):
     def _state(self):
         if self._raw is None:
             return {}
-        weights = self.model.weights
-        places = [place for place, w in enumerate(weights) if _is_float(w)]
-        arrays = {"count": self._held.values[0]}
-        arrays |= {f"raw/{p}": raw for p, raw in zip(places, self._raw)}
-        averages = self._held.values[1:]
-        for place, (weight, average) in enumerate(zip(_averaged(weights), averages)):
-            saved = ops.convert_to_numpy(weight)
-            if not np.array_equal(saved, ops.convert_to_numpy(average)):
+        weights = _run_state.floats(self.model.weights)
+        count, *averages = map(ops.convert_to_numpy, self._held.values)
+        arrays = {"count": count}
+        for place, (raw, average) in enumerate(zip(self._raw, averages)):
+            arrays[f"raw/{place}"] = ops.convert_to_numpy(raw)
+            if not np.array_equal(ops.convert_to_numpy(weights[place]), average):
                 arrays[f"average/{place}"] = average
-        return {name: ops.convert_to_numpy(value) for name, value in arrays.items()}
-
-
-def _averaged(weights):
-    """Returns those of the weights that are averaged, all that are no counters."""
-    return [weight for weight in weights if _is_float(weight)]
-
-
-def _is_float(weight):
-    return "float" in keras.backend.standardize_dtype(weight.dtype)
+        return arrays
