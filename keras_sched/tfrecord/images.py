@@ -11,7 +11,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "I;16": 1, "I;16B": 1, "LA": 2, "RGBA": 4}
 _SAME = {"mpo": "jpeg"}  # Several in one file, as phones write; the first is read.
 _QUALITY = 95
-_MARKER = re.compile(rb"\xff+[^\x00\x01\xff\xd0-\xd8]")
+_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")
 MOVES = 2  # The flag of animation in a WebP.
 
 

@@ -123,9 +123,7 @@ def load(
     def read(number, first, last, batch):
         index = tf.range(first, last) * workers + place
         if shuffle:
-            key = tf.stack([tf.constant(seed, "int64"), number])
-            most = tf.constant(records.count - 1, "int64")
-            index = tf.random.experimental.index_shuffle(index, key, most)
+            index = _shuffled(index, records.count, seed, number)
         many = last - first
         leading = [many // batch, batch] if batch_size else [many]
         if not records.alike:
@@ -178,6 +176,22 @@ def _pair(name, value, at_least):
     pair = isinstance(value, (tuple, list)) and len(value) == 2
     check(pair, "load", name, "a pair of integers", value)
     return tuple(integer("load", name, one, at_least=at_least) for one in value)
+
+
+def _shuffled(index, count, seed, number):
+    """Returns where the records of such indices stand in pass `number` by `seed`.
+
+    TensorFlow's cipher takes some bits of each of three words as its key: where there are
+    few records 8 of them, and `index_shuffle` itself leaves one word 0. So all three are
+    drawn, or a pass would be like another after 256.
+    """
+    import tensorflow as tf
+
+    words = {"minval": None, "maxval": None, "dtype": tf.int64, "alg": "philox"}
+    key = tf.stack([tf.constant(seed, tf.int64), number])
+    key = tf.random.stateless_uniform([3], key, **words)
+    last = tf.constant(count - 1, tf.int64)
+    return tf.raw_ops.RandomIndexShuffle(index=index, seed=key, max_index=last)
 
 
 def _explained(records, batches, kept, shuffle):

@@ -13,6 +13,8 @@ from keras_sched.tfrecord.errors import DataError
 from keras_sched.tfrecord.metadata import Shard, Written
 from keras_sched.tfrecord.sources.base import Piece, picked
 
+_FLUSHED_BYTES = 4 * 2**20
+
 
 class BadRowError(DataError):
     """A row of a source that cannot be written: which, and why."""
@@ -77,7 +79,7 @@ def write_shard(task, tell=lambda records, size: None):
 
 def write_pieces(path, pieces, indexed=False):
     """Writes records, given as bytes and lengths; returns their `Shard`."""
-    crc = size = count = 0
+    crc = size = count = flushed = 0
     every = []
     with _atomic.replacing(path) as temporary, open(temporary, "wb") as file:
         for piece, lengths in pieces:
@@ -85,6 +87,9 @@ def write_pieces(path, pieces, indexed=False):
             crc = google_crc32c.extend(crc, piece)
             size += file.write(piece)
             count += len(lengths)
+            if size - flushed >= _FLUSHED_BYTES:
+                _atomic.begin_flush(file, flushed, size)
+                flushed = size
             every.extend([lengths] if indexed else [])
     if indexed:
         index.write(path, np.concatenate([*every, np.empty(0, "int64")]).astype("int64"))

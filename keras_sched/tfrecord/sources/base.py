@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_sched.tfrecord import schema
 
-PIECE_BYTES = 16 * 2**20
+PIECE_BYTES = 2 * 2**20  # What is copied, checked and written at once stays near.
 PIECE_ROWS = 1024
 _SAMPLE = 32
 
