@@ -1,9 +1,9 @@
 """The one place that writes files: whole, or not at all.
 
-A file is written beside its final name, flushed to the disk, verified, and renamed onto
-it; then the folder is flushed, so that the rename lasts too. Whoever is killed on the
-way leaves the old file, or the new one, and at most a hidden temporary file, which the
-next write of the same name sweeps up.
+A file is written beside its final name, verified while the disk takes it, flushed, and
+renamed onto it; then the folder is flushed, so that the rename lasts too. Whoever is
+killed on the way leaves the old file, or the new one, and at most a hidden temporary
+file, which the next write of the same name sweeps up.
 """
 
 import contextlib
@@ -33,9 +33,11 @@ def replacing(path, verify=None, follow=True):
     temporary = _temporary(path)
     try:
         yield temporary
-        _flush(temporary)
-        if verify:
-            verify(temporary)
+        with open(temporary, "rb") as file:
+            if verify:
+                begin_flush(file)
+                verify(temporary)
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -48,7 +50,7 @@ def write_text(path, text):
         temporary.write_text(text, encoding="utf-8")
 
 
-def begin_flush(file, begin, end):
+def begin_flush(file, begin=0, end=0):
     """Has the system begin to put on the disk what was written to an open file.
 
     The flush at the end has less left to do, while more is worked out. It is not waited
@@ -57,11 +59,11 @@ def begin_flush(file, begin, end):
     Args:
         file: The file.
         begin: From which byte on.
-        end: Up to which.
+        end: Up to which. 0: all.
     """
     if hasattr(os, "posix_fadvise"):
-        file.flush()
-        os.posix_fadvise(file.fileno(), begin, end - begin, os.POSIX_FADV_DONTNEED)
+        length = end - begin if end else 0
+        os.posix_fadvise(file.fileno(), begin, length, os.POSIX_FADV_DONTNEED)
 
 
 def link(path, target, lasting=True):

@@ -11,9 +11,11 @@ import tempfile
 import zipfile
 import zlib
 
+import keras
 import numpy as np
 
 from keras_sched import _atomic
+from keras_sched._checks import check
 
 _STATE, _ARRAYS = "keras_sched.json", "keras_sched.npz"
 _DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError)
@@ -22,6 +24,15 @@ VERSION = 1
 
 class DamagedError(Exception):
     """A file is not what was written."""
+
+
+def check_savable(model, owner):
+    """Refuses a model that Keras cannot save, in the name of a callback."""
+    try:
+        keras.saving.serialize_keras_object(model)
+    except Exception as error:
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        check(False, owner, "model", f"one that Keras can save ({why})", model.name)
 
 
 def write(path, model, state, arrays):

@@ -72,7 +72,12 @@ def is_finite(model):
     if _processes.count() > 1:  # Each by itself: the others may not ask.
         weights = map(ops.convert_to_numpy, weights)
         return all(np.isfinite(weight).all() for weight in weights)
-    return all(bool(ops.all(ops.isfinite(weight))) for weight in weights)
+    return all(_all_finite(weight) for weight in weights)
+
+
+def _all_finite(array):
+    """Returns whether all numbers are finite, by their sum, unless that overflows."""
+    return bool(ops.isfinite(ops.sum(array))) or bool(ops.all(ops.isfinite(array)))
 
 
 def nbytes(model):

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "_chance": {"_checks", "_draws", "_ops"},
     "_draws": {"_ops"},
     "_mixing": {"_checks", "_fit_loop", "_ops"},
-    "_checkpoints": {"_atomic"},
+    "_checkpoints": {"_atomic", "_checks"},
     "_lock": set(),
     "_monitor": {"_checks", "_fit_loop", "_running_fit"},
     "_ops": set(),

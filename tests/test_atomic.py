@@ -91,14 +91,14 @@ def test_what_verify_raises_leaves_the_old_file_alone(path):
     assert _texts(path.parent) == {path.name: OLD}
 
 
-def test_the_file_is_flushed_then_verified_then_renamed_then_its_folder_flushed(
+def test_the_file_is_verified_then_flushed_then_renamed_then_its_folder_flushed(
     path, monkeypatch
 ):
     log = _log(monkeypatch)
     _write(path, NEW, verify=lambda temporary: log.append(("verify", temporary.name)))
     name = f".model.v1~{_atomic._NODE}-{os.getpid()}.tmp.keras"
     folder = path.parent.name
-    expected = [("fsync", name), ("verify", name), ("replace", name), ("fsync", folder)]
+    expected = [("verify", name), ("fsync", name), ("replace", name), ("fsync", folder)]
     assert log == expected
 
 
@@ -225,7 +225,7 @@ def test_a_process_killed_at_any_operation_leaves_a_whole_file(path):
     assert path.read_text() == NEW
     before, after = seen.count(OLD), seen.count(NEW)
     assert seen == [OLD] * before + [NEW] * after
-    assert before >= 8
+    assert before >= 7
     assert after >= 3
 
 

@@ -912,9 +912,15 @@ class TermInTest(keras.callbacks.Callback):
 EXECUTIONS = (1,) if keras.backend.backend() == "torch" else (1, 4)
 
 
+class Own(keras.Sequential):
+    def train_step(self, *args):
+        return super().train_step(*args)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["stock", "train_step of its own"])
 @pytest.mark.parametrize("executions", EXECUTIONS)
 @pytest.mark.parametrize("known", [True, False])
-def test_a_signal_in_validation_goes_on_with_it(tmp_path, executions, known):
+def test_a_signal_in_validation_goes_on_with_it(tmp_path, executions, known, own):
     def batches():
         for first in range(0, 48, 8):
             yield X[first : first + 8], Y[first : first + 8]
@@ -926,7 +932,11 @@ def test_a_signal_in_validation_goes_on_with_it(tmp_path, executions, known):
         if not known:
             kinds = [tf.TensorSpec((None, n), "float32") for n in (3, 1)]
             data = tf.data.Dataset.from_generator(batches, output_signature=tuple(kinds))
-        model = make_model(steps_per_execution=executions)
+        compiled = dict(steps_per_execution=executions, metrics=["mae"])
+        model = make_model(**compiled)
+        if own:
+            model = Own([keras.Input((3,)), *model.layers])
+            model.compile(keras.optimizers.SGD(0.02, 0.9), "mse", **compiled)
         checkpoint = callbacks.CheckpointEarlyStopping(
             folder, monitor="loss", verbose=0, restore_best=False
         )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import Report, X, Y, as_numpy, make_model
+from reference import Report, Stop, X, Y, as_numpy, make_model
 
 from keras_sched import callbacks, schedules
 
@@ -208,6 +208,20 @@ def test_epochs_without_validation_do_not_count():
     model, first = run(values, [callback], epochs=5, **validation)
     _, second = run(values, [callback], model=model, initial_epoch=5, **validation)
     assert first + second == pytest.approx(expected)
+
+
+def test_epochs_without_validation_do_not_count_after_a_resume_either(tmp_path):
+    def rates(*more):
+        kept = dict(monitor="val_loss", verbose=0, restore_best=False)
+        checkpoint = callbacks.CheckpointEarlyStopping(tmp_path, **kept)
+        listed = [callbacks.PlateauScaling("val_loss", 0.5, 2, verbose=0), checkpoint]
+        validation = dict(validation_data=(X, Y), validation_freq=2, of="val_loss")
+        return run([None, 1] * 5, [*listed, *more], **validation)[1]
+
+    for epoch in (3, 4, 7):
+        with pytest.raises(KeyboardInterrupt):
+            rates(Stop(epoch, 0))
+    assert rates() == pytest.approx([1e-3] * 6 + [5e-4] * 4)  # Seen in 2, 4, 6 and so on.
 
 
 def test_says_so_in_one_line(capsys):

@@ -162,6 +162,30 @@ def test_a_run_killed_and_run_again_has_the_same_snapshots(
 
 
 @pytest.mark.parametrize("order", ["before", "behind"])
+@pytest.mark.parametrize("place", [1, -1], ids=["then averaged", "averaged first"])
+def test_beside_an_average_snapshots_have_it_also_after_a_kill(tmp_path, order, place):
+    def train(name, *more):
+        remember, averaging = Remember(), callbacks.WeightAveraging("swa")
+        folder, between = tmp_path / name, [averaging, *more]
+        if place == 1:
+            resumable(folder, order, *between, remember)
+        else:
+            kept = dict(monitor="loss", verbose=0, restore_best=False)
+            checkpoint = callbacks.CheckpointEarlyStopping(folder / "run", **kept)
+            fit(folder, checkpoint, remember, before=between)
+        return remember.weights
+
+    ends = train("straight")
+    means = [np.mean(ends[:2], axis=0), np.mean(ends, axis=0)]
+    straight = found(tmp_path / "straight")
+    np.testing.assert_allclose([*straight.values()], means, rtol=1e-5)
+    with pytest.raises(KeyboardInterrupt):
+        train("killed", Die(1))
+    train("killed")
+    assert found(tmp_path / "killed") == straight
+
+
+@pytest.mark.parametrize("order", ["before", "behind"])
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_nor_does_it_matter_where_a_cycle_is_an_epoch(tmp_path, order, epoch):
     for name in ("straight", "killed"):
@@ -348,7 +372,7 @@ def test_a_model_that_cannot_be_saved_is_refused_before_it_trains(tmp_path):
     model = make_model()
     model.add(Unsavable(object()))
     model.compile("sgd", "mse")
-    with pytest.raises(NotImplementedError, match="no config"):
+    with pytest.raises(ValueError, match="must be one that Keras can save .no config."):
         fit(tmp_path, model=model)
     assert not (tmp_path / "snapshots").exists()
 

@@ -326,6 +326,17 @@ def test_two_averages_are_refused(tmp_path):
         fit(averaging, callbacks.WeightAveraging(), checkpoint)
 
 
+def test_a_run_with_averages_is_not_gone_on_with_without_them(tmp_path):
+    checkpoint = callbacks.CheckpointEarlyStopping(tmp_path, monitor="loss", verbose=0)
+    with pytest.raises(KeyboardInterrupt):
+        fit(callbacks.WeightAveraging(), checkpoint, Stop(2, 0))
+    model = make_model()
+    before = model.get_weights()[0]
+    with pytest.raises(ValueError, match="must be among the callbacks, as in the run in"):
+        model.fit(X, Y, verbose=0, callbacks=[checkpoint])
+    assert np.array_equal(model.get_weights()[0], before)
+
+
 @pytest.mark.parametrize(
     "arguments, sentence",
     [

@@ -1,6 +1,5 @@
 """Keeps the best and the last model, stops in time, and resumes after any end."""
 
-import contextlib
 import dataclasses
 import datetime
 import math
@@ -25,7 +24,7 @@ from keras_sched._monitor import Monitor
 from keras_sched._progress import Progress
 from keras_sched._run_folder import RunFolder
 from keras_sched._signals import HeldSignals
-from keras_sched.callbacks.weight_averaging import WeightAveraging
+from keras_sched.callbacks.weight_averaging import averaging_beside
 from keras_sched.hyperparameters import scale_learning_rate
 
 _ON_NAN = ("stop", "raise", "ignore", "rollback")
@@ -189,7 +188,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._forget()
         self._metric.begin(self.model)
-        self._check_savable()
+        _checkpoints.check_savable(self.model, self)
         many = _processes.count() > 1 and isinstance(self.save_every, datetime.timedelta)
         must = "steps or 'epoch' where several processes train together"
         check(not many, self, "save_every", must, self.save_every)
@@ -294,11 +293,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
     # How it begins.
 
     def _begin(self):
-        fellows = _running_fit.fellows()
-        averaging = [one for one in fellows if isinstance(one, WeightAveraging)]
-        must = "at most one in a fit"
-        check(len(averaging) < 2, self, "WeightAveraging", must, len(averaging))
-        self._averaging = averaging[0] if averaging else _NoAveraging()
+        self._averaging = averaging_beside(self)
         chief = _processes.is_chief()
         found = self._files.begin() if chief else None
         _processes.wait_for_all("files")
@@ -321,14 +316,6 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
             _said.add(why)
             self._say(f"{why}; SIGTERM and Ctrl-C do not wait for a checkpoint")
 
-    def _check_savable(self):
-        try:
-            keras.saving.serialize_keras_object(self.model)
-        except Exception as error:
-            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            must = f"one that Keras can save ({why})"
-            check(False, self, "model", must, self.model.name)
-
     def _resume(self, path, state):
         must = f"without the run of another model: {path} does not fit this one"
         same = _run_state.fits(self.model, state)
@@ -336,9 +323,13 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         name, mode = state["judged_by"]
         must = f"{name!r}, mode {mode!r}, by which the run in the directory was judged"
         check([name, mode] == self._judged_by(), self, "monitor", must, self.monitor)
+        arrays = _checkpoints.arrays(path)
+        must = "among the callbacks, as in the run in the directory"
+        known = self._averaging or not arrays
+        check(known, self, "WeightAveraging", must, "a fit without it")
         _run_state.load(self.model, path)
         _run_state.restore_seeds(self.model, state)
-        self._averaging.resume(_checkpoints.arrays(path), closed=state["trained"])
+        self._averaging.resume(arrays, closed=state["trained"])
         self._progress = done = Progress.of(state)
         earlier = {name: list(values) for name, values in done.history.items()}
         self.model.history.history = earlier
@@ -499,19 +490,3 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
 
     def _say(self, message):
         print(f"{type(self).__name__}: {message}", flush=True)
-
-
-class _NoAveraging:
-    """Stands for a `WeightAveraging` where there is none."""
-
-    def averaged(self):
-        return contextlib.nullcontext({})
-
-    def resume(self, arrays, closed=False):
-        pass
-
-    def close_epoch(self):
-        pass
-
-    def finish(self):
-        pass

@@ -3,11 +3,10 @@
 import pathlib
 import re
 
-import keras
-
 from keras_sched import _atomic, _checkpoints, _running_fit, schedules
 from keras_sched._checks import check, integer
 from keras_sched.callbacks.base import ScheduleCallback
+from keras_sched.callbacks.weight_averaging import averaging_beside
 from keras_sched.ensembling import ensemble
 from keras_sched.hyperparameters import compiled_learning_rate
 
@@ -30,6 +29,8 @@ class SnapshotEnsemble(ScheduleCallback):
     A `fit` that begins at epoch 0 is another run: it is refused a folder with snapshots
     (but for that of a first cycle of one epoch, which it may have died behind), unless
     `overwrite` removes them.
+
+    Beside `WeightAveraging` they have the averaged weights, as what is evaluated has.
 
     Args:
         directory: Folder of the snapshots; made if it is not there.
@@ -122,7 +123,7 @@ class SnapshotEnsemble(ScheduleCallback):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        keras.saving.serialize_keras_object(self.model)  # What cannot be saved raises.
+        _checkpoints.check_savable(self.model, self)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._complete(self._epochs_resumed())
 
@@ -217,4 +218,7 @@ class SnapshotEnsemble(ScheduleCallback):
 
     def _save(self, number):
         state = {_STATE: number * self._epochs_each() - 1}
-        _checkpoints.write(self._path(number), self.model, state, arrays={})
+        averaging = averaging_beside(self)
+        averaging.close_epoch()
+        with averaging.averaged():
+            _checkpoints.write(self._path(number), self.model, state, arrays={})

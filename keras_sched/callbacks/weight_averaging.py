@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_sched import _fit_loop, _run_state
+from keras_sched import _fit_loop, _run_state, _running_fit
 from keras_sched._checks import check, integer, number, one_of
 from keras_sched._running_statistics import reestimate
 from keras_sched.hyperparameters import batches_per_update
@@ -252,3 +252,34 @@ class WeightAveraging(keras.callbacks.Callback):
             if not np.array_equal(ops.convert_to_numpy(weights[place]), average):
                 arrays[f"average/{place}"] = average
         return arrays
+
+
+def averaging_beside(callback):
+    """Returns the `WeightAveraging` of the `fit` that calls a callback.
+
+    Without one, returns one that averages nothing, and is false. Refuses two.
+    """
+    fellows = _running_fit.fellows()
+    found = [one for one in fellows if isinstance(one, WeightAveraging)]
+    must = "at most one in a fit"
+    check(len(found) < 2, callback, "WeightAveraging", must, len(found))
+    return found[0] if found else _NoAveraging()
+
+
+class _NoAveraging:
+    """Stands for a `WeightAveraging` where there is none."""
+
+    def __bool__(self):
+        return False
+
+    def averaged(self):
+        return contextlib.nullcontext({})
+
+    def resume(self, arrays, closed=False):
+        pass
+
+    def close_epoch(self):
+        pass
+
+    def finish(self):
+        pass
