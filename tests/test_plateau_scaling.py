@@ -211,17 +211,24 @@ def test_epochs_without_validation_do_not_count():
 
 
 def test_epochs_without_validation_do_not_count_after_a_resume_either(tmp_path):
-    def rates(*more):
+    def train(name, *more):
         kept = dict(monitor="val_loss", verbose=0, restore_best=False)
-        checkpoint = callbacks.CheckpointEarlyStopping(tmp_path, **kept)
-        listed = [callbacks.PlateauScaling("val_loss", 0.5, 2, verbose=0), checkpoint]
-        validation = dict(validation_data=(X, Y), validation_freq=2, of="val_loss")
-        return run([None, 1] * 5, [*listed, *more], **validation)[1]
+        plateau = callbacks.PlateauScaling(
+            "val_loss", 0.5, 2, momentum_correction=True, verbose=0
+        )
+        listed = [plateau, callbacks.CheckpointEarlyStopping(tmp_path / name, **kept)]
+        how = dict(validation_data=(X, Y), validation_freq=2, of="val_loss")
+        model = make_model()
+        model, rates = run([None, 1] * 5, [*listed, *more], model=model, **how)
+        return model.get_weights()[0], rates
 
-    for epoch in (3, 4, 7):
+    straight, rates = train("straight")
+    assert rates == pytest.approx([0.02] * 6 + [0.01] * 4)  # Seen in 2, 4, 6 and so on.
+    for epoch in (3, 4, 6, 7):
         with pytest.raises(KeyboardInterrupt):
-            rates(Stop(epoch, 0))
-    assert rates() == pytest.approx([1e-3] * 6 + [5e-4] * 4)  # Seen in 2, 4, 6 and so on.
+            train("killed", Stop(epoch, 0))
+    resumed, _ = train("killed")
+    assert np.array_equal(resumed, straight)
 
 
 def test_says_so_in_one_line(capsys):
