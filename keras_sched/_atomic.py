@@ -13,6 +13,7 @@ import pathlib
 import platform
 import re
 import shutil
+import threading
 
 _NODE = re.sub(r"\W", "", platform.node())[:32]  # Others may write on the same disk.
 
@@ -38,7 +39,7 @@ def replacing(path, verify=None, follow=True):
                 begin_flush(file)
                 verify(temporary)
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        _rename(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     _flush(path.parent)
@@ -86,7 +87,7 @@ def link(path, target, lasting=True):
         except (OSError, NotImplementedError):
             shutil.copyfile(path, temporary)
             _flush(temporary)
-        os.replace(temporary, target)
+        _rename(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     if lasting:
@@ -95,7 +96,7 @@ def link(path, target, lasting=True):
 
 def rename(path, target):
     """Puts a file that is whole and on the disk under the name `target`."""
-    os.replace(path, target)
+    _rename(path, target)
     _flush(pathlib.Path(target).parent)
 
 
@@ -137,6 +138,23 @@ def sweep(path):
 
 def _temporary(path):
     return path.with_name(f".{path.stem}~{_NODE}-{os.getpid()}.tmp{path.suffix}")
+
+
+def _rename(path, target):
+    """Renames a file onto another, whose room on the disk is not waited for.
+
+    To give that back takes the system long where the file is large, so its last name goes
+    while it is open, and it is closed in another thread.
+    """
+    try:
+        there = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:  # There is none, or it is another's.
+        os.replace(path, target)
+        return
+    try:
+        os.replace(path, target)
+    finally:
+        threading.Thread(target=os.close, args=(there,)).start()
 
 
 def _flush(path):

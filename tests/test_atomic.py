@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -105,6 +106,9 @@ def test_the_file_is_verified_then_flushed_then_renamed_then_its_folder_flushed(
 def test_no_file_stays_open(path):
     before = os.listdir("/proc/self/fd")
     _write(path, NEW)
+    late = time.monotonic() + 10
+    while os.listdir("/proc/self/fd") != before and time.monotonic() < late:
+        time.sleep(0.01)  # The old file is closed by a thread.
     assert os.listdir("/proc/self/fd") == before
 
 
