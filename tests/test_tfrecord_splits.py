@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from etils import epath
 from on_disk import contents
 
 from keras_sched import tfrecord
@@ -149,3 +150,40 @@ def test_a_folder_named_as_a_version_takes_the_name_of_its_parent(tmp_path):
 def _parent(folder):
     (folder / "my-dogs").rename(folder / "my_dogs")
     return folder
+
+
+class NumbersOfATest(tfds.core.GeneratorBasedBuilder):
+    """A dataset that TFDS knows by its name, and makes when it is asked for."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    pkg_dir_path = epath.Path(__file__).parent
+
+    def _info(self):
+        features = {"n": np.int64, "even": tfds.features.ClassLabel(names=["no", "yes"])}
+        features = tfds.features.FeaturesDict(features)
+        return self.dataset_info_from_configs(
+            features=features, supervised_keys=("n", "even")
+        )
+
+    def _split_generators(self, manager):
+        splits = {"train": range(7), "test": range(100, 103)}
+        return {name: self._generate_examples(rows) for name, rows in splits.items()}
+
+    def _generate_examples(self, rows):
+        for number in rows:
+            yield number, {"n": number, "even": int(number % 2 == 0)}
+
+
+def test_a_dataset_that_tfds_knows_by_name_is_made_and_converted(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "tfds"))
+    done = tfrecord.convert("tfds:numbers_of_a_test", tmp_path / "records")
+    assert {name: split.records for name, split in done.items()} == {
+        "test": 3,
+        "train": 7,
+    }
+    for split, rows in (("train", range(7)), ("test", range(100, 103))):
+        data = tfrecord.load(tmp_path / "records", split)
+        found = sorted((int(n), int(even)) for n, even in data)
+        assert found == [(n, 1 - n % 2) for n in rows]
+    features = tfds.builder_from_directory(tmp_path / "records").info.features
+    assert features["even"].names == ["no", "yes"]
