@@ -8,7 +8,6 @@ all.
     KERAS_BACKEND=jax python benchmarks/finder_cost.py
 """
 
-import argparse
 import os
 import sys
 import time
@@ -17,6 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import timing
 from step_overhead import BATCH, STEPS, X, Y, compiled, dense, fitting, measure
 from timing import interval
 
@@ -49,8 +49,7 @@ def once():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=100)
+    parser = timing.parser(__doc__, rounds=100)
     parser.add_argument("--batches", type=int, default=20, help="of each turn")
     given, past = parser.parse_args(), []
     many = (given.rounds + 2) * given.batches
@@ -72,7 +71,7 @@ def main():
         took = f"{each[0]:.0f} us a batch in fit, {each[1]:.0f} in the finder"
         ratio = f"ratio {middle:.2f} ({low:.2f} to {high:.2f})"
         print(f"{keras.backend.backend()}, {name}: {took}, {ratio}", flush=True)
-        past += [name] * int(low > BUDGET)
+        past += [name] * int(low > BUDGET * given.slack)
     print(f"a sweep of two batches, with convolutions: {once():.2f} s")
     sys.exit(f"past {BUDGET}: {', '.join(past)}" if past else 0)
 

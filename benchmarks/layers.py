@@ -10,7 +10,6 @@ albumentations. Prints the median of the ratios and where it lies with a confide
     KERAS_BACKEND=jax python benchmarks/layers.py --batch 256 --side 224
 """
 
-import argparse
 import functools
 import math
 import os
@@ -20,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import timing
 from timing import compare, interval
 
 from keras_sched import layers
@@ -184,8 +184,7 @@ def pairs(batch, side):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=40)
+    parser = timing.parser(__doc__, rounds=40)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--only", default="", help="measure what has this in its name")
@@ -207,7 +206,7 @@ def main():
             f"{limit}; {name}, {other}",
             flush=True,
         )
-        if low > budget:
+        if low > budget * given.slack:
             past.append(f"{kind} {name}")
     sys.exit(f"past the budget: {', '.join(past)}" if past else 0)
 

@@ -1,9 +1,19 @@
 """Two functions by turns, and what their ratio is: machines are noisy."""
 
+import argparse
 import math
 import time
 
 import numpy as np
+
+
+def parser(document, rounds):
+    """Returns what reads a benchmark's arguments: how often, and how strict."""
+    made = argparse.ArgumentParser(description=document.splitlines()[0])
+    made.add_argument("--rounds", type=int, default=rounds)
+    told = "how many times a budget may be missed by, to see collapses alone"
+    made.add_argument("--slack", type=float, default=1.0, help=told)
+    return made
 
 
 def compare(one, other, rounds):

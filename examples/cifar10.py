@@ -2,8 +2,9 @@
 
 A small net of stock Keras layers after Jordan (2024, arXiv:2404.00498), by one of two
 recipes: `cutout24`, crops, flips and cutout for 24 epochs, as in DAWNBench (Page 2018);
-`fast`, ten epochs without cutout, with averaged weights, and both sides of each test
-image looked at. What is told is the accuracy on the test images after the last epoch.
+`fast`, twelve epochs without cutout, with averaged weights, and six views of each test
+image: both sides, in place and moved by a pixel. What is told is the accuracy on the test
+images after the last epoch.
 
     python examples/cifar10.py --preset fast --seeds 3
 
@@ -35,13 +36,13 @@ PRESETS = {
         "smoothing": 0.1,
     },
     "fast": {
-        "epochs": 10,
+        "epochs": 12,
         "batch": 1024,
         "shift": 2,
         "cycle": dict(max_learning_rate=1.5, pct_start=0.23, final_div_factor=4.0),
         "smoothing": 0.2,
         "average": 0.97,
-        "both_sides": True,
+        "views": 6,
     },
 }
 SMOKE = {"epochs": 2, "batch": 32, "widths": (8, 16, 16)}
@@ -98,7 +99,7 @@ def network(preset, steps_per_epoch):
     uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
     plain = dict(use_bias=False, kernel_initializer=uniform)
     norm = dict(momentum=0.6, epsilon=1e-5, center=False, scale=False)
-    shift, gelu = preset["shift"] / 32, keras.activations.gelu
+    shift, gelu = (preset["shift"] + 0.5) / 32, keras.activations.gelu  # By whole pixels.
 
     def convolution(filters, *between):
         yield keras.layers.Conv2D(filters, 3, padding="same", **plain)
@@ -146,6 +147,7 @@ def begin(model, images):
 
 def train(preset, records, folder, seed):
     """Trains one net, or goes on with it; returns its accuracy on the test images."""
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
     keras.utils.set_random_seed(seed)
     checkpoint = callbacks.CheckpointEarlyStopping(
         folder, monitor="loss", restore_best=False
@@ -175,9 +177,18 @@ def train(preset, records, folder, seed):
     model.fit(data, callbacks=[*recipe, checkpoint], **how)
     test = tfrecord.load(records, "test", batch_size=10_000)
     images, labels = (array.numpy() for array in next(iter(test)))
-    sides = [images, images[:, :, ::-1]] if preset.get("both_sides") else [images]
-    logits = sum(model.predict(side, batch_size=500, verbose=0) for side in sides)
+    views = several(images) if "views" in preset else [(1, images)]
+    logits = sum(w * model.predict(x, batch_size=500, verbose=0) for w, x in views)
     return np.mean(logits.argmax(-1) == labels)
+
+
+def several(images):
+    """Yields both sides of images, in place and moved by a pixel, and what they count."""
+    rim = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+    moved = rim[:, :32, :32], rim[:, 2:, 2:]
+    for weight, view in (2, images), (1, moved[0]), (1, moved[1]):
+        yield weight, view
+        yield weight, view[:, :, ::-1]
 
 
 def smoke_data():

@@ -5,7 +5,9 @@ import re
 import subprocess
 import sys
 
+import keras
 import matplotlib.image
+import numpy as np
 import pytest
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
@@ -93,3 +95,45 @@ def test_a_run_killed_at_random_ends_as_the_one_that_was_not():
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("epochs on, killed") == 2
     assert "arrays, the history among them, are equal to the bit" in done.stdout
+
+
+@pytest.mark.every_backend
+def test_cifar10_is_trained_and_run_again_trains_no_more(tmp_path):
+    folder = ["--smoke", "--seeds", "2", "--directory", str(tmp_path)]
+    presets = (
+        ("fast", "cutout24") if keras.backend.backend() == "tensorflow" else ("fast",)
+    )
+    for preset in presets:
+        first, again = (said_by("cifar10.py", *folder, "--preset", preset) for _ in "ab")
+        for said, epochs in ((first, 4), (again, 0)):
+            assert said.count("Epoch ") == epochs
+            assert said.count("all epochs done") == 2
+        ends = [re.findall(r"test accuracy ([\d.]+)%", said) for said in (first, again)]
+        assert ends[0] == ends[1]
+        mean = np.mean([float(value) for value in ends[0]])
+        found = re.search(rf"{preset}: ([\d.]+)% ± [\d.]+%, 2 runs", first)[1]
+        assert float(found) == pytest.approx(mean, abs=0.01)
+
+
+@pytest.mark.every_backend
+def test_two_devices_end_with_the_weights_of_one(tmp_path):
+    if keras.backend.backend() == "torch":
+        pytest.skip("Keras has no devices to share a model by on torch")
+    short = ["--epochs", "3", "--directory", str(tmp_path / "run")]
+    said = said_by("many_devices.py", *short)
+    assert re.search(r"devices: cpu:0, cpu:1", said, re.IGNORECASE)
+    assert float(re.search(r"differ by (\S+) at most", said)[1]) < 1e-4
+    assert float(re.findall(r"accuracy ([\d.]+)%", said)[1]) > 80
+
+
+def test_what_is_known_helps_with_what_is_new():
+    said = said_by("transfer.py", "--seeds", "1", "--epochs", "5")
+    head, _, scratch = map(float, re.findall(r"([\d.]+)% ±", said))
+    assert head > scratch
+
+
+def said_by(script, *arguments):
+    command = [sys.executable, str(EXAMPLES / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -48,7 +48,8 @@ def load(
         batch_size: Records in a batch. `None`: single records.
         shuffle: Whether each pass has an order of its own.
         seed: Integer, or `None` for other orders in each run.
-        epoch: Number of the first pass over the dataset; the next has the next.
+        epoch: Number of the first pass over the dataset; the next has the next. (Under a
+            strategy of `tf.distribute`, Keras's `fit` goes through one before it trains.)
         step: Number of the batch that the first pass begins with: of several by `repeat`,
             or of this one each time. In `fit` it goes with `repeat=None`, and
             `steps_per_epoch` given.
