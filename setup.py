@@ -9,7 +9,7 @@ INIT = (HERE / "keras_sched" / "__init__.py").read_text(encoding="utf-8")
 PLOT = ["matplotlib>=3.8"]
 BEAM = ["apache-beam>=2.77"]
 HUGGING_FACE = ["datasets>=3"]
-EXAMPLES = [*PLOT, "scikit-learn>=1.4"]
+EXAMPLES = [*PLOT, "optuna>=4", "scikit-learn>=1.4"]
 BACKENDS = ["jax>=0.7", "optax>=0.2", "torch>=2.6"]
 BENCHMARKS = [*EXAMPLES, "greenlet>=3.1", "importlib_resources>=6"]
 TEST = [

@@ -132,6 +132,26 @@ def test_what_is_known_helps_with_what_is_new():
     assert head > scratch
 
 
+def test_the_recipe_gives_a_verdict_and_a_picture_for_each_step(tmp_path):
+    short = ["--trials", "2", "--epochs", "2", "--directory", str(tmp_path)]
+    said = said_by("recipe.py", *short)
+    assert re.findall(r"^(\d)\. ", said, re.MULTILINE) == list("1234567")
+    assert said.count("as it should be") == 2
+    assert float(re.search(r"test accuracy ([\d.]+)%", said)[1]) > 80
+    pictures = sorted(tmp_path.glob("*.png"))
+    assert [path.name[0] for path in pictures] == list("1234567")
+    assert all(matplotlib.image.imread(path).std() > 0.05 for path in pictures)
+
+
+def test_the_suggested_rate_is_told_beside_those_of_a_grid(tmp_path):
+    picture = tmp_path / "picture.png"
+    short = ["--epochs", "2", "--seeds", "1", "--grid", "3", "--picture", str(picture)]
+    said = said_by("find_then_cycle.py", *short)
+    assert len(re.findall(r"^ +\S+ +[\d.]+% ±", said, re.MULTILINE)) == 4
+    assert "suggested" in said
+    assert matplotlib.image.imread(picture).std() > 0.05
+
+
 def said_by(script, *arguments):
     command = [sys.executable, str(EXAMPLES / script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
