@@ -191,43 +191,57 @@ def several(images):
         yield weight, view[:, :, ::-1]
 
 
-def smoke_data():
-    """Returns few images, whose colour tells their class."""
-    chance = np.random.default_rng(0)
-    y = chance.integers(0, 10, 500)
-    x = chance.integers(0, 60, (500, 32, 32, 3)) + 20 * y[:, None, None, None]
-    x = x.astype("uint8")
-    return {"train": (x[:400], y[:400]), "test": (x[400:], y[400:])}
+def records_in(directory, data, smoke=False):
+    """Returns the folder of the records, which are written if they are not there.
+
+    Args:
+        directory: Folder of the run.
+        data: What `tfrecord.convert` takes by name, an npz file, or a folder of records.
+        smoke: Whether to make few images up, whose colour tells their class.
+    """
+    if (pathlib.Path(data) / "metadata.json").exists():
+        return pathlib.Path(data)
+    records = directory / "records"
+    if (records / "dataset_info.json").exists():
+        return records
+    source = data
+    if smoke:
+        chance = np.random.default_rng(0)
+        y = chance.integers(0, 10, 500)
+        x = chance.integers(0, 60, (500, 32, 32, 3)) + 20 * y[:, None, None, None]
+        x = x.astype("uint8")
+        source = {"train": (x[:400], y[:400]), "test": (x[400:], y[400:])}
+    elif data.endswith(".npz"):
+        with np.load(data) as arrays:
+            source = {
+                split: (
+                    arrays[f"x_{split}"],
+                    arrays[f"y_{split}"].ravel().astype("int64"),
+                )
+                for split in ("train", "test")
+            }
+    tfrecord.convert(source, records)
+    return records
 
 
-def source(name):
-    """Returns what `tfrecord.convert` is to read."""
-    if not name.endswith(".npz"):
-        return name
-    with np.load(name) as arrays:
-        splits = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
-        return {
-            split: (arrays[x], arrays[y].ravel().astype("int64"))
-            for split, (x, y) in splits.items()
-        }
+def parser(document):
+    """Returns what reads the arguments that the examples on CIFAR-10 share."""
+    made = argparse.ArgumentParser(description=document.splitlines()[0])
+    told = "tfds:cifar10, an npz with x_train, y_train, x_test and y_test, or records"
+    made.add_argument("--data", default="tfds:cifar10", help=told)
+    made.add_argument("--directory", type=pathlib.Path, default="cifar10_run")
+    made.add_argument("--seeds", type=int, default=1, help="how many runs")
+    made.add_argument("--smoke", action="store_true", help="seconds, without data")
+    return made
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", choices=PRESETS, default="fast")
-    told = "tfds:cifar10, an npz with x_train, y_train, x_test and y_test, or records"
-    parser.add_argument("--data", default="tfds:cifar10", help=told)
-    parser.add_argument("--directory", type=pathlib.Path, default="cifar10_run")
-    parser.add_argument("--seeds", type=int, default=1, help="how many runs")
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--smoke", action="store_true", help="seconds, without data")
-    given = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--preset", choices=PRESETS, default="fast")
+    arguments.add_argument("--first-seed", type=int, default=0)
+    given = arguments.parse_args()
     preset = PRESETS[given.preset] | (SMOKE if given.smoke else {})
-    records = given.directory / "records"
-    if (pathlib.Path(given.data) / "metadata.json").exists():
-        records = pathlib.Path(given.data)
-    elif not (records / "dataset_info.json").exists():
-        tfrecord.convert(smoke_data() if given.smoke else source(given.data), records)
+    records = records_in(given.directory, given.data, given.smoke)
     found = []
     for seed in range(given.first_seed, given.first_seed + given.seeds):
         begun = time.perf_counter()

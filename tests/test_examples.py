@@ -152,6 +152,18 @@ def test_the_suggested_rate_is_told_beside_those_of_a_grid(tmp_path):
     assert matplotlib.image.imread(picture).std() > 0.05
 
 
+def test_schedules_are_compared_in_a_table_and_a_picture(tmp_path):
+    picture = tmp_path / "picture.png"
+    short = ["--smoke", "--seeds", "2", "--directory", str(tmp_path)]
+    said = said_by("compare_schedules.py", *short, "--picture", str(picture))
+    rows = re.findall(r"^\| ([\w() -]+) \| [\d.]+% ± [\d.]+% \|$", said, re.MULTILINE)
+    assert len(rows) == 7
+    assert rows[0] == "constant"
+    assert rows[-1] == "one cycle"
+    assert sorted(re.findall(r"^([\w() -]+): better", said, re.MULTILINE)) == sorted(rows)
+    assert matplotlib.image.imread(picture).std() > 0.05
+
+
 def said_by(script, *arguments):
     command = [sys.executable, str(EXAMPLES / script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
