@@ -18,6 +18,7 @@ TEST = [
     *HUGGING_FACE,
     "hypothesis>=6.100",
     "importlib_resources>=6",  # TFDS 4.9.10 writes by it, and does not ask for it.
+    "mypy>=1.15",
     "pytest>=8.2",
     "pytest-xdist>=3.6",
     "scipy>=1.11",

@@ -191,7 +191,7 @@ class _Traced:
     def __lt__(self, other):
         return self.held < other
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __tf_tensor__(self, dtype=None, name=None):
         return self.value if dtype is None else ops.cast(self.value, dtype.name)

@@ -7,7 +7,7 @@ import os
 import platform
 
 _NAME = ".keras_sched.lock"
-_held = {}  # By folder, in this process.
+_held: dict[os.PathLike[str], "Lock"] = {}  # By folder, in this process.
 
 
 class Lock:

@@ -3,6 +3,8 @@
 import gc
 import os
 import pathlib
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,9 +12,12 @@ from keras import ops
 
 from keras_sched import _random
 from keras_sched._checks import check, number
+from keras_sched._types import Activation, PathLike
 
 
-def ensemble(paths, *, weights=None):
+def ensemble(
+    paths: Iterable[PathLike], *, weights: Iterable[float] | None = None
+) -> "Ensemble":
     """Makes one predictor of several saved models: the mean of what they predict.
 
     Only one model at a time is in memory. Classes that Keras cannot find by themselves
@@ -49,7 +54,9 @@ class Ensemble:
         weights: Tuple of what each counts, as floats that add up to 1.
     """
 
-    def __init__(self, paths, *, weights=None):
+    def __init__(
+        self, paths: Iterable[PathLike], *, weights: Iterable[float] | None = None
+    ):
         several = not isinstance(paths, (str, os.PathLike))
         check(several, self, "paths", "several, in a list", paths)
         self.paths = tuple(pathlib.Path(path).expanduser().absolute() for path in paths)
@@ -59,11 +66,11 @@ class Ensemble:
         alike = [1] * len(self.paths)
         self.weights = self._normalized(alike if weights is None else weights)
 
-    def models(self):
+    def models(self) -> list[keras.Model]:
         """Returns the models, loaded and compiled as they were saved, in a list."""
         return [_load(path) for path in self.paths]
 
-    def predict(self, x, *, activation=None, **how):
+    def predict(self, x: Any, *, activation: Activation | None = None, **how: Any) -> Any:
         """Returns the mean of the models' predictions, summed in float64 on the host.
 
         Args:
@@ -84,7 +91,8 @@ class Ensemble:
         anew = len(self.paths) == 1 or not hasattr(x, "__next__")
         check(anew, self, "x", "data that each model can go through anew", x)
         activate = None if activation is None else keras.activations.get(activation)
-        like, sums = None, []
+        like: Any = None
+        sums: list[Any] = []
         for path, weight in zip(self.paths, self.weights):
             outputs = _predicted(path, x, how)
             kinds = keras.tree.map_structure(_kind, outputs)

@@ -1,10 +1,14 @@
 """Which hyperparameters an optimizer has, and schedules that its updates read."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_sched import _driver
 from keras_sched._checks import check, integer, number
+from keras_sched._types import Rate, Tensor
 
 SCHEDULABLE = ("learning_rate", *_driver.ATTRIBUTES, "gradient_noise")
 _MOMENTA = ("momentum", "beta_1")
@@ -13,8 +17,13 @@ _MEANINGLESS = {"ScheduleFreeAdamW": ("beta_1",)}
 
 
 def schedule_hyperparameters(
-    optimizer, *, step_offset=0, momentum_correction=False, seed=0, **schedules
-):
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    step_offset: int = 0,
+    momentum_correction: bool = False,
+    seed: int = 0,
+    **schedules: Rate | Callable[[Tensor], Tensor],
+) -> "ScheduledHyperparameters":
     """Makes every update read hyperparameters from schedules.
 
     A function traced before does not see the change: call this before the first `fit`,
@@ -80,10 +89,15 @@ def schedule_hyperparameters(
 class ScheduledHyperparameters:
     """What `schedule_hyperparameters` put in place; a context manager, too."""
 
-    def __init__(self, optimizer, driver, names):
+    def __init__(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        driver: _driver.Driver,
+        names: tuple[str, ...],
+    ):
         self._optimizer, self._driver, self._names = optimizer, driver, names
 
-    def remove(self):
+    def remove(self) -> None:
         """Ends the scheduling; the optimizer is as it was. May be called again."""
         for name in self._names:
             self._driver.schedules.pop(name, None)
@@ -91,10 +105,10 @@ class ScheduledHyperparameters:
         self._driver.corrects &= "learning_rate" in self._driver.schedules
         self._driver.uninstall_if_idle()
 
-    def __enter__(self):
+    def __enter__(self) -> "ScheduledHyperparameters":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.remove()
 
     def __repr__(self):

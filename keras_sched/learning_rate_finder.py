@@ -6,36 +6,81 @@ import functools
 import math
 import statistics
 import time
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, Unpack, overload
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from keras_sched import _atomic, _fit_loop, _mixing, _random
 from keras_sched._checks import check, integer, number, one_of
+from keras_sched._types import PathLike, Tensor
 from keras_sched.hyperparameters import reset, schedule_hyperparameters
+
+if TYPE_CHECKING:
+    from keras_sched.plot import Axes
 
 _CLEAR = 6  # Of 100 losses that only differ by chance, 95 in 100 fall by less.
 
+Method = Literal["steepest", "valley", "slide", "minimum"]
+
+
+class _Options(TypedDict, total=False):
+    """What `find_learning_rate` takes, whatever it returns."""
+
+    min_learning_rate: float
+    max_learning_rate: float
+    steps: int
+    batch_size: int | None
+    divergence_factor: float
+    repeats: int
+    sample_weight: Any
+    class_weight: Mapping[int, float] | None
+    shuffle: bool
+    verbose: int
+
+
+@overload
+def find_learning_rate(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    weight_decays: None = None,
+    **options: Unpack[_Options],
+) -> "LearningRateCurve": ...
+
+
+@overload
+def find_learning_rate(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    weight_decays: Iterable[float],
+    **options: Unpack[_Options],
+) -> "dict[float, LearningRateCurve]": ...
+
 
 def find_learning_rate(
-    model,
-    x,
-    y=None,
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
     *,
-    min_learning_rate=1e-7,
-    max_learning_rate=10.0,
-    steps=100,
-    batch_size=None,
-    divergence_factor=4.0,
-    repeats=1,
-    weight_decays=None,
-    sample_weight=None,
-    class_weight=None,
-    shuffle=True,
-    verbose=1,
-):
+    min_learning_rate: float = 1e-7,
+    max_learning_rate: float = 10.0,
+    steps: int = 100,
+    batch_size: int | None = None,
+    divergence_factor: float = 4.0,
+    repeats: int = 1,
+    weight_decays: Iterable[float] | None = None,
+    sample_weight: Any = None,
+    class_weight: Mapping[int, float] | None = None,
+    shuffle: bool = True,
+    verbose: int = 1,
+) -> "LearningRateCurve | dict[float, LearningRateCurve]":
     """Trains for some batches at ever higher rates, and returns the losses.
 
     The rate rises by the same factor from batch to batch, inside the compiled step.
@@ -101,7 +146,8 @@ def find_learning_rate(
     check(not once or repeats * len(decays) == 1, owner, "x", several, x)
     data = dict(x=x, y=y, batch_size=batch_size, epochs=1 if once else steps)
     data |= dict(sample_weight=sample_weight, class_weight=class_weight, shuffle=shuffle)
-    found, chance = {}, _random.state()
+    found: dict[Any, LearningRateCurve] = {}
+    chance = _random.state()
     with _kept(model), progress_bar(verbose) as add_bar:
         model.steps_per_execution = 1
         for decay, again in sweeps.items():
@@ -206,12 +252,12 @@ class Sweep(keras.callbacks.Callback):
 
     def __init__(
         self,
-        owner,
-        min_learning_rate,
-        max_learning_rate,
-        steps,
-        divergence_factor,
-        weight_decay=None,
+        owner: str,
+        min_learning_rate: float,
+        max_learning_rate: float,
+        steps: int,
+        divergence_factor: float,
+        weight_decay: float | None = None,
     ):
         super().__init__()
         least = number(owner, "min_learning_rate", min_learning_rate)
@@ -229,11 +275,11 @@ class Sweep(keras.callbacks.Callback):
             self.driven["weight_decay"] = number(owner, "weight_decays", weight_decay)
         self.snapshot, self.tell = None, lambda count, rate, loss, reason: None
 
-    def rate(self, step):
+    def rate(self, step: Tensor) -> Tensor:
         return ops.exp(self.first + self.growth * ops.cast(step, "float32"))
 
     @property
-    def curve(self):
+    def curve(self) -> "LearningRateCurve":
         """What has been found so far."""
         rates = ops.convert_to_numpy(self.rate(np.arange(len(self.losses))))
         losses = np.array(self.losses, "float64")
@@ -267,7 +313,7 @@ class Sweep(keras.callbacks.Callback):
         else:
             self.report("")
 
-    def report(self, reason):
+    def report(self, reason: str) -> None:
         """Tells of the last batch, and why it was the last, or ""."""
         count = len(self.losses)
         rate = math.exp(self.first + self.growth * (count - 1))
@@ -284,7 +330,7 @@ class Sweep(keras.callbacks.Callback):
         ceiling = self.best + (self.divergence_factor - 1) * abs(self.best)
         return "diverged" if level > max(ceiling, *start) else None
 
-    def undo(self):
+    def undo(self) -> None:
         """Puts everything back. May be called again."""
         if self.snapshot:
             _fit_loop.finish(self.model)
@@ -313,12 +359,12 @@ class LearningRateCurve:
         repeats: The curves that `losses` is the mean of, if there are several.
     """
 
-    learning_rates: np.ndarray
-    losses: np.ndarray
+    learning_rates: NDArray[np.float64]
+    losses: NDArray[np.float64]
     stop_reason: str
-    repeats: tuple = ()
+    repeats: "tuple[LearningRateCurve, ...]" = ()
 
-    def suggest(self, method="steepest"):
+    def suggest(self, method: Method = "steepest") -> float | None:
         """Returns a rate, or `None` where the curve does not carry one.
 
         All methods see the losses smoothed to both sides, so that they do not lag, up to
@@ -337,12 +383,12 @@ class LearningRateCurve:
         return METHODS[method](self.learning_rates, self._reading)
 
     @property
-    def reason(self):
+    def reason(self) -> str | None:
         """Why there is no suggestion; `None` where there is one."""
         return self._reading.reason or _edge(self._reading)
 
     @property
-    def smoothed(self):
+    def smoothed(self) -> NDArray[np.float64]:
         """The losses as `suggest` sees them, up to the first that is not finite."""
         return self._reading.smoothed
 
@@ -350,13 +396,13 @@ class LearningRateCurve:
     def _reading(self):
         return _read(self.losses)
 
-    def plot(self, ax=None):
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draws the curve and its suggestion; returns the Axes."""
         from keras_sched import plot
 
         return plot.learning_rate_curve(self, ax=ax)
 
-    def to_csv(self, path):
+    def to_csv(self, path: PathLike) -> None:
         """Writes `learning_rate,loss` lines, with all their digits."""
         lines = [f"# stop_reason: {self.stop_reason}", "learning_rate,loss"]
         pairs = zip(self.learning_rates.tolist(), self.losses.tolist())
@@ -364,18 +410,18 @@ class LearningRateCurve:
         _atomic.write_text(path, "\n".join(lines) + "\n")
 
     @classmethod
-    def from_csv(cls, path):
+    def from_csv(cls, path: PathLike) -> "LearningRateCurve":
         """Returns the curve that `to_csv` wrote."""
         with open(path, encoding="utf-8") as file:
             stop_reason = file.readline().removeprefix("# stop_reason: ").strip()
             rates, losses = np.loadtxt(file, delimiter=",", skiprows=1, ndmin=2).T
         return cls(rates, losses, stop_reason)
 
-    def spread(self, method="steepest"):
+    def spread(self, method: Method = "steepest") -> tuple[float, float] | None:
         """Returns the lowest and the highest suggestion among the repeats, or `None`."""
         found = [curve.suggest(method) for curve in self.repeats]
-        found = [rate for rate in found if rate is not None]
-        return (min(found), max(found)) if found else None
+        rates = [rate for rate in found if rate is not None]
+        return (min(rates), max(rates)) if rates else None
 
     def __repr__(self):
         rates = self.learning_rates

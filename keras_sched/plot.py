@@ -3,14 +3,21 @@
 import itertools
 import pathlib
 import string
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_sched import _atomic, schedules
 from keras_sched._checks import check, integer
+from keras_sched._types import PathLike, Rate
 from keras_sched.schedules import fields
 from keras_sched.schedules.lengths import extent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["augmentations", "history", "learning_rate_curve", "save", "schedule"]
 
@@ -20,7 +27,7 @@ _LINES = ("-", "--", ":", "-.")
 _POINTS = 4001
 
 
-def learning_rate_curve(curve, *, ax=None):
+def learning_rate_curve(curve: Any, *, ax: "Axes | None" = None) -> "Axes":
     """Draws what `find_learning_rate` returned: loss over rate, and the suggestion.
 
     Args:
@@ -44,7 +51,7 @@ def learning_rate_curve(curve, *, ax=None):
             _mark(ax, each, colour)
     else:
         shown, title = [curve.losses[: len(curve.smoothed)]], _suggestion(curve)
-        points = dict(color=_COLOURS[5], alpha=0.5, label="batch loss")
+        points: dict[str, Any] = dict(color=_COLOURS[5], alpha=0.5, label="batch loss")
         for each in curve.repeats or (curve,):
             ax.plot(each.learning_rates, each.losses, ".", **points)
             points["label"] = None
@@ -83,7 +90,13 @@ def _mark(ax, curve, colour, label=None):
         ax.plot([rate], [loss], "o", color=colour, label=label)
 
 
-def schedule(schedule, steps=None, *, label=None, ax=None):
+def schedule(
+    schedule: Rate | Sequence[Rate] | Mapping[str, Rate],
+    steps: int | None = None,
+    *,
+    label: str | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
     """Draws a schedule over steps, or several in one picture.
 
     Args:
@@ -111,18 +124,22 @@ def schedule(schedule, steps=None, *, label=None, ax=None):
     ax = _one(ax)
     for place, (name, each) in enumerate(named.items()):
         again, colour = divmod(place, len(_COLOURS))
-        style = dict(color=_COLOURS[colour], linestyle=_LINES[again % len(_LINES)])
+        style: dict[str, Any] = dict(color=_COLOURS[colour])
+        style["linestyle"] = _LINES[again % len(_LINES)]
         ax.plot(at, schedules.values(each, at), label=name, **style)
     if label is None:
         label = "value" if len(named) > 1 else next(iter(named))
     ax.set(xlabel="step", ylabel=label)
     if len(named) > 1:
-        above = dict(loc="lower left", bbox_to_anchor=(0, 1))
-        ax.legend(frameon=False, **above)
+        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
     return ax
 
 
-def history(history, *, ax=None):
+def history(
+    history: keras.callbacks.History | Mapping[str, Sequence[float]],
+    *,
+    ax: Any = None,
+) -> np.ndarray:
     """Draws what `fit` returned: a panel for the loss, one a metric, one a rate.
 
     Args:
@@ -158,7 +175,12 @@ def history(history, *, ax=None):
     return axes
 
 
-def augmentations(images, layers, *, ax=None):
+def augmentations(
+    images: ArrayLike,
+    layers: Sequence[keras.layers.Layer] | Mapping[str, keras.layers.Layer],
+    *,
+    ax: Any = None,
+) -> np.ndarray:
     """Draws images, and below them what each of some layers makes of them, a row each.
 
     Where a layer mixes labels, the part that each image has in the label stands below.
@@ -203,7 +225,7 @@ def augmentations(images, layers, *, ax=None):
     return axes
 
 
-def save(axes, path, *, dpi=120):
+def save(axes: Any, path: PathLike, *, dpi: float = 120) -> None:
     """Writes the figure that Axes are on, whole or not at all.
 
     Args:

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_sched"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-FOUNDATION = {"_atomic", "_checks", "_draws", "_ops", "_passes", "_random"}
+FOUNDATION = {"_atomic", "_checks", "_draws", "_ops", "_passes", "_random", "_types"}
 MAY_IMPORT = {
     "_atomic": set(),
     "_checks": set(),
@@ -36,13 +36,14 @@ MAY_IMPORT = {
     "_running_fit": {"_checks"},
     "_running_statistics": {"_fit_loop"},
     "_signals": set(),
+    "_types": set(),
     "schedules": FOUNDATION,
     "_driver": {"_draws"},
-    "ensembling": {"_checks", "_random"},
+    "ensembling": {"_checks", "_random", "_types"},
     "hyperparameters": FOUNDATION | {"_driver"},
     "layers": FOUNDATION | {"_chance", "_mixing"},
     "tfrecord": FOUNDATION,
-    "plot": {"_atomic", "_checks", "schedules"},
+    "plot": {"_atomic", "_checks", "_types", "schedules"},
     "__main__": {"plot", "schedules", "tfrecord"},
     "learning_rate_finder": FOUNDATION
     | {"_fit_loop", "_mixing", "hyperparameters", "plot"},

@@ -1,11 +1,14 @@
 """What the callbacks that drive the optimizer share."""
 
 import abc
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import keras
 
 from keras_sched import _fit_loop, _running_fit
 from keras_sched._checks import check
+from keras_sched._types import Rate
 from keras_sched.hyperparameters import (
     batches_seen,
     last_used,
@@ -21,10 +24,12 @@ class OptimizerCallback(keras.callbacks.Callback, abc.ABC):
     come later in the list.
     """
 
-    driven = ()  # What is logged beside the learning rate.
+    driven: tuple[str, ...] = ()  # What is logged beside the learning rate.
 
     @abc.abstractmethod
-    def install(self, epoch):
+    def install(
+        self, epoch: int
+    ) -> tuple[Callable[[], None], Sequence[_fit_loop.Setting]]:
         """Puts it in, before the first step of `epoch`.
 
         Returns:
@@ -54,12 +59,17 @@ class ScheduleCallback(OptimizerCallback):
 
     seed = 0  # Of the noise, where there is any.
 
-    def __init__(self, *, momentum_correction=False):
+    def __init__(self, *, momentum_correction: bool = False):
         super().__init__()
         self.momentum_correction = momentum_correction
 
     @abc.abstractmethod
-    def schedules(self, optimizer, steps_per_epoch, epochs):
+    def schedules(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        steps_per_epoch: int | None,
+        epochs: int,
+    ) -> Mapping[str, Rate]:
         """Returns what is to be driven in this `fit`: schedules by hyperparameter.
 
         Args:
@@ -68,11 +78,11 @@ class ScheduleCallback(OptimizerCallback):
             epochs: The epoch in which the `fit` ends, counted from the first there was.
         """
 
-    def known(self, steps_per_epoch):
+    def known(self, steps_per_epoch: int | None) -> int:
         """Returns `steps_per_epoch`, or refuses data that do not tell it."""
         must = "given to fit, as the data do not tell how many batches an epoch has"
         check(steps_per_epoch, self, "steps_per_epoch", must, steps_per_epoch)
-        return steps_per_epoch
+        return cast(int, steps_per_epoch)
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)

@@ -6,6 +6,7 @@ import math
 import pathlib
 import shutil
 import time
+from typing import Literal
 
 import keras
 from keras import ops
@@ -24,11 +25,12 @@ from keras_sched._monitor import Monitor
 from keras_sched._progress import Progress
 from keras_sched._run_folder import RunFolder
 from keras_sched._signals import HeldSignals
+from keras_sched._types import Mode, PathLike
 from keras_sched.callbacks.weight_averaging import averaging_beside
 from keras_sched.hyperparameters import scale_learning_rate
 
 _ON_NAN = ("stop", "raise", "ignore", "rollback")
-_said = set()  # What is said once in a process.
+_said: set[str] = set()  # What is said once in a process.
 
 
 class CheckpointEarlyStopping(keras.callbacks.Callback):
@@ -106,22 +108,22 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
 
     def __init__(
         self,
-        directory,
+        directory: PathLike,
         *,
-        monitor="val_loss",
-        mode="auto",
-        min_delta=0.0,
-        patience=None,
-        start_from_epoch=0,
-        keep=1,
-        save_every="epoch",
-        restore_best=True,
-        resume=True,
-        stop_threshold=None,
-        on_nan="stop",
-        rollback_factor=0.5,
-        max_rollbacks=3,
-        verbose=1,
+        monitor: str = "val_loss",
+        mode: Mode = "auto",
+        min_delta: float = 0.0,
+        patience: int | None = None,
+        start_from_epoch: int | Literal["peak"] = 0,
+        keep: int = 1,
+        save_every: int | Literal["epoch"] | datetime.timedelta = "epoch",
+        restore_best: bool = True,
+        resume: bool = True,
+        stop_threshold: float | None = None,
+        on_nan: Literal["stop", "raise", "ignore", "rollback"] = "stop",
+        rollback_factor: float = 0.5,
+        max_rollbacks: int = 3,
+        verbose: int = 1,
     ):
         super().__init__()
         self.directory = pathlib.Path(directory).expanduser().absolute()
@@ -152,18 +154,18 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         self._forget()
 
     @property
-    def best(self):
+    def best(self) -> float | None:
         return self._progress.best
 
     @property
-    def best_epoch(self):
+    def best_epoch(self) -> int | None:
         return self._progress.best_epoch
 
     @property
-    def stop_reason(self):
+    def stop_reason(self) -> str | None:
         return self._progress.stop_reason
 
-    def initial_epoch(self):
+    def initial_epoch(self) -> int:
         """Returns the epoch that a `fit` would begin with: 0, or where a resume goes on.
 
         Data whose order depends on the epoch ask here where to begin:
@@ -172,7 +174,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         """
         return self._found().epoch
 
-    def position(self):
+    def position(self) -> dict[str, int]:
         """Returns where a `fit` would begin, for data that begin there themselves.
 
         Then nothing is passed over. With `steps_per_epoch` in `fit`,

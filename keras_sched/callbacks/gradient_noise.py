@@ -43,7 +43,7 @@ class GradientNoise(ScheduleCallback):
     [0.1, 0.071, 0.058, 0.05]
     """
 
-    def __init__(self, eta=0.3, gamma=0.55, *, seed=0):
+    def __init__(self, eta: float = 0.3, gamma: float = 0.55, *, seed: int = 0):
         super().__init__()
         self.eta, self.gamma = number(self, "eta", eta), number(self, "gamma", gamma)
         at_least(self, 0, "eta", "gamma")

@@ -2,6 +2,7 @@
 
 from keras_sched import schedules
 from keras_sched._checks import check, one_of
+from keras_sched._types import Rate
 from keras_sched.callbacks.base import ScheduleCallback
 from keras_sched.hyperparameters import SCHEDULABLE
 from keras_sched.schedules import fields
@@ -39,7 +40,13 @@ class HyperparameterScheduler(ScheduleCallback):
     [0.35, 0.322, 0.123, 0.002]
     """
 
-    def __init__(self, *, in_epochs=False, momentum_correction=False, **scheduled):
+    def __init__(
+        self,
+        *,
+        in_epochs: bool = False,
+        momentum_correction: bool = False,
+        **scheduled: Rate,
+    ):
         super().__init__(momentum_correction=momentum_correction)
         check(scheduled, self, "learning_rate", "given, or another one", None)
         for name, schedule in scheduled.items():

@@ -39,10 +39,10 @@ class LearningRateFinder(Sweep):
     def __init__(
         self,
         *,
-        min_learning_rate=1e-7,
-        max_learning_rate=10.0,
-        steps=100,
-        divergence_factor=4.0,
+        min_learning_rate: float = 1e-7,
+        max_learning_rate: float = 10.0,
+        steps: int = 100,
+        divergence_factor: float = 4.0,
     ):
         owner = type(self).__name__
         super().__init__(

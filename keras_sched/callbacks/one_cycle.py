@@ -1,12 +1,15 @@
 """One cycle of rate and momentum over a whole `fit`."""
 
+from typing import Any
+
 from keras_sched import schedules
 from keras_sched._checks import check, integer, one_of
+from keras_sched._types import Anneal, Recipe
 from keras_sched.callbacks.base import ScheduleCallback
 from keras_sched.hyperparameters import momentum_name
 
 # What differs from the defaults of `schedules.OneCycle`, which are PyTorch's.
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "pytorch": {},
     "fastai": {"pct_start": 0.25, "final_div_factor": 4e3},
     "paper": {
@@ -64,19 +67,19 @@ class OneCycle(ScheduleCallback):
 
     def __init__(
         self,
-        max_learning_rate,
+        max_learning_rate: float,
         *,
-        total_steps=None,
-        cycle_momentum=True,
-        base_momentum=0.85,
-        max_momentum=0.95,
-        recipe="pytorch",
-        pct_start=None,
-        div_factor=None,
-        final_div_factor=None,
-        anneal=None,
-        three_phase=None,
-        momentum_correction=False,
+        total_steps: int | None = None,
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.85,
+        max_momentum: float = 0.95,
+        recipe: Recipe = "pytorch",
+        pct_start: float | None = None,
+        div_factor: float | None = None,
+        final_div_factor: float | None = None,
+        anneal: Anneal | None = None,
+        three_phase: bool | None = None,
+        momentum_correction: bool = False,
     ):
         super().__init__(momentum_correction=momentum_correction)
         self.max_learning_rate = max_learning_rate

@@ -3,6 +3,7 @@
 from keras_sched import _fit_loop, _running_fit
 from keras_sched._checks import check, integer, number
 from keras_sched._monitor import Monitor
+from keras_sched._types import Mode
 from keras_sched.callbacks.base import OptimizerCallback
 from keras_sched.hyperparameters import (
     check_correctable,
@@ -56,16 +57,16 @@ class PlateauScaling(OptimizerCallback):
 
     def __init__(
         self,
-        monitor="val_loss",
-        factor=0.1,
-        patience=5,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 5,
         *,
-        min_delta=1e-4,
-        mode="auto",
-        cooldown=0,
-        min_scale=0.0,
-        momentum_correction=False,
-        verbose=1,
+        min_delta: float = 1e-4,
+        mode: Mode = "auto",
+        cooldown: int = 0,
+        min_scale: float = 0.0,
+        momentum_correction: bool = False,
+        verbose: int = 1,
     ):
         super().__init__()
         self.monitor, self._metric = monitor, Monitor(self, monitor, mode, min_delta)
@@ -76,7 +77,7 @@ class PlateauScaling(OptimizerCallback):
         self.min_scale = number(self, "min_scale", min_scale)
         check(0 <= min_scale < 1, self, "min_scale", "at least 0, below 1", min_scale)
         self.momentum_correction, self.verbose = momentum_correction, verbose
-        self._values = {}  # By epoch.
+        self._values: dict[int, float] = {}  # By epoch.
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)

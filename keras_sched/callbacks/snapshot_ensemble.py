@@ -2,9 +2,13 @@
 
 import pathlib
 import re
+from typing import Any
+
+import keras
 
 from keras_sched import _atomic, _checkpoints, _running_fit, schedules
 from keras_sched._checks import check, integer
+from keras_sched._types import Activation, PathLike
 from keras_sched.callbacks.base import ScheduleCallback
 from keras_sched.callbacks.weight_averaging import averaging_beside
 from keras_sched.ensembling import ensemble
@@ -71,14 +75,14 @@ class SnapshotEnsemble(ScheduleCallback):
 
     def __init__(
         self,
-        directory,
-        cycles,
+        directory: PathLike,
+        cycles: int,
         *,
-        max_learning_rate=None,
-        min_learning_rate=0.0,
-        overwrite=False,
-        momentum_correction=False,
-        verbose=1,
+        max_learning_rate: float | None = None,
+        min_learning_rate: float = 0.0,
+        overwrite: bool = False,
+        momentum_correction: bool = False,
+        verbose: int = 1,
     ):
         super().__init__(momentum_correction=momentum_correction)
         self.directory = pathlib.Path(directory).expanduser().absolute()
@@ -90,15 +94,15 @@ class SnapshotEnsemble(ScheduleCallback):
         self._annealing(max_learning_rate if given else min_learning_rate, self.cycles)
 
     @property
-    def paths(self):
+    def paths(self) -> tuple[pathlib.Path, ...]:
         every = (self._path(number) for number in range(1, self.cycles + 1))
         return tuple(path for path in every if path.exists())
 
-    def models(self):
+    def models(self) -> list[keras.Model]:
         """Returns the models of `paths`, as `Ensemble.models` does."""
         return ensemble(self.paths).models()
 
-    def predict(self, x, *, activation=None, **how):
+    def predict(self, x: Any, *, activation: Activation | None = None, **how: Any) -> Any:
         """Returns the mean of what the models of `paths` predict, as `Ensemble.predict`.
 
         Args:

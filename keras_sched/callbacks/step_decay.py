@@ -33,7 +33,13 @@ class StepDecay(ScheduleCallback):
     [0.4, 0.4, 0.2, 0.2, 0.1]
     """
 
-    def __init__(self, drop_factor=0.5, drop_epochs=10, *, momentum_correction=False):
+    def __init__(
+        self,
+        drop_factor: float = 0.5,
+        drop_epochs: int = 10,
+        *,
+        momentum_correction: bool = False,
+    ):
         super().__init__(momentum_correction=momentum_correction)
         self.drop_factor = drop_factor
         self.drop_epochs = integer(self, "drop_epochs", drop_epochs, at_least=1)

@@ -34,7 +34,9 @@ class TimeBasedDecay(ScheduleCallback):
     [0.4, 0.2, 0.133, 0.1]
     """
 
-    def __init__(self, decay_rate=None, *, momentum_correction=False):
+    def __init__(
+        self, decay_rate: float | None = None, *, momentum_correction: bool = False
+    ):
         super().__init__(momentum_correction=momentum_correction)
         self.decay_rate = decay_rate
         schedules.TimeBasedDecay(0.0, 0.0 if decay_rate is None else decay_rate)

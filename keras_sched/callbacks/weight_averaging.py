@@ -1,6 +1,8 @@
 """Averaged weights, evaluated and saved, while the raw ones are trained."""
 
 import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -60,13 +62,13 @@ class WeightAveraging(keras.callbacks.Callback):
 
     def __init__(
         self,
-        method="ema",
+        method: Literal["ema", "swa"] = "ema",
         *,
-        decay=0.999,
-        warmup=True,
-        start_epoch=0,
-        batch_norm_data=None,
-        batch_size=128,
+        decay: float = 0.999,
+        warmup: bool = True,
+        start_epoch: int = 0,
+        batch_norm_data: Any = None,
+        batch_size: int = 128,
     ):
         super().__init__()
         self.method = one_of(self, "method", method, ("ema", "swa"))
@@ -119,13 +121,13 @@ class WeightAveraging(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self.finish()
 
-    def close_epoch(self):
+    def close_epoch(self) -> None:
         """Takes the weights as they stand into the mean, once an epoch."""
         if self._open and self._held and self.method == "swa":
             self._held.values = self._with_one_more(self._held.values)
         self._open = False
 
-    def finish(self):
+    def finish(self) -> None:
         """Leaves the averaged weights in the model, for good."""
         if self._in_fit:
             self.close_epoch()
@@ -134,7 +136,7 @@ class WeightAveraging(keras.callbacks.Callback):
             self._forget()
 
     @contextlib.contextmanager
-    def averaged(self):
+    def averaged(self) -> Iterator[dict[str, np.ndarray]]:
         """Has the averaged weights in the model for a `with` block.
 
         Yields:
@@ -148,7 +150,7 @@ class WeightAveraging(keras.callbacks.Callback):
             if not inside:
                 self._swap_out()
 
-    def resume(self, arrays, closed=False):
+    def resume(self, arrays: Mapping[str, np.ndarray], closed: bool = False) -> None:
         """Goes on, in a model loaded from such a file, with the arrays beside it.
 
         Args:

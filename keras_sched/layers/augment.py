@@ -1,5 +1,8 @@
 """Layers in a `tf.data` pipeline."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 from keras_sched import _draws, _passes
 from keras_sched import _ops as ops
 from keras_sched._chance import Chance
@@ -7,10 +10,19 @@ from keras_sched._checks import check, integer
 from keras_sched.layers.base import Augmentation
 from keras_sched.layers.pairs import augment as augment_pair
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 def augment(
-    dataset, layers, *, seed=0, epoch=0, num_classes=None, num_parallel_calls=None
-):
+    dataset: "tf.data.Dataset",
+    layers: Augmentation | Sequence[Augmentation],
+    *,
+    seed: int = 0,
+    epoch: int = 0,
+    num_classes: int | None = None,
+    num_parallel_calls: int | None = None,
+) -> "tf.data.Dataset":
     """Returns a dataset whose batches are augmented, on any backend.
 
     Chance is a function of the seed, of the pass over the dataset, of the batch's place
@@ -44,9 +56,9 @@ def augment(
     owner = "augment"
     integer(owner, "seed", seed)
     integer(owner, "epoch", epoch)
-    layers = list(layers) if isinstance(layers, (list, tuple)) else [layers]
-    ours = layers and all(isinstance(layer, Augmentation) for layer in layers)
-    check(ours, owner, "layers", "augmentation layers", layers)
+    each: list[Any] = list(layers) if isinstance(layers, (list, tuple)) else [layers]
+    ours = each and all(isinstance(layer, Augmentation) for layer in each)
+    check(ours, owner, "layers", "augmentation layers", each)
     structure = dataset.element_spec
     parts = structure if isinstance(structure, tuple) else (structure,)
     must = "of images, (images, labels) or (images, labels, sample_weight)"
@@ -55,7 +67,7 @@ def augment(
     def one(number, index, batch):
         batch = batch if isinstance(structure, tuple) else (batch,)
         with ops.of_tensorflow():
-            for place, layer in enumerate(layers):
+            for place, layer in enumerate(each):
                 key = _draws.apart(_draws.key((seed, place), index), number)
                 chance = Chance(key, index)
                 images, labels, weight = (*batch, None, None)[:3]

@@ -2,12 +2,14 @@
 
 import abc
 import inspect
+from typing import Any
 
 import keras
 
 from keras_sched import _mixing
 from keras_sched._chance import Chance
 from keras_sched._checks import check, integer
+from keras_sched._types import Tensor
 from keras_sched.layers.pairs import augment
 
 _DENSE = (
@@ -25,14 +27,16 @@ class Augmentation(keras.layers.Layer, abc.ABC):
     so that two layers of one seed differ.
     """
 
-    ranks = None  # Those that the layer takes. `None`: all from 2 on.
+    ranks: tuple[int, ...] | None = (
+        None  # Those that the layer takes. `None`: all from 2 on.
+    )
     mixes_labels, takes_masks = False, True
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         keras.saving.register_keras_serializable("keras_sched")(cls)
 
-    def __init__(self, *, seed=None, **kwargs):
+    def __init__(self, *, seed: int | None = None, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
         self.seed = seed if seed is None else integer(self, "seed", seed)
         self.generator = keras.random.SeedGenerator(self.seed)
@@ -42,7 +46,7 @@ class Augmentation(keras.layers.Layer, abc.ABC):
         check(not several, self, "images", _DENSE, f"{len(input_shape)} of them")
         self._check_rank(tuple(input_shape))
 
-    def check_images(self, images):
+    def check_images(self, images: Tensor) -> None:
         """Refuses what is no dense batch of images of a rank that the layer takes."""
         kind, shaped = type(images).__name__, hasattr(images, "shape")
         dense = shaped and kind not in ("RaggedTensor", "SparseTensor")
@@ -70,8 +74,14 @@ class Augmentation(keras.layers.Layer, abc.ABC):
         return self.transform_images(images, drawn)
 
     def augment(
-        self, images, labels=None, sample_weight=None, *, masks=None, num_classes=None
-    ):
+        self,
+        images: Tensor,
+        labels: Any = None,
+        sample_weight: Tensor | None = None,
+        *,
+        masks: Tensor | None = None,
+        num_classes: int | None = None,
+    ) -> Any:
         """Augments, whatever the mode, and returns what it was given.
 
         Args:
@@ -95,18 +105,18 @@ class Augmentation(keras.layers.Layer, abc.ABC):
         return augment(self, Chance.of_layer(self), *given)
 
     @abc.abstractmethod
-    def draw(self, images, chance):
+    def draw(self, images: Tensor, chance: Chance) -> dict[str, Any]:
         """Returns everything random about this batch, as a dict of tensors."""
 
     @abc.abstractmethod
-    def transform_images(self, images, drawn):
+    def transform_images(self, images: Tensor, drawn: dict[str, Any]) -> Tensor:
         """Returns the images changed as `drawn` says."""
 
-    def kept(self, images, drawn):
+    def kept(self, images: Tensor, drawn: dict[str, Any]) -> Tensor:
         """Returns the part of each image that is its own: `(batch,)`, float32."""
         raise NotImplementedError
 
-    def transform_masks(self, masks, drawn):
+    def transform_masks(self, masks: Tensor, drawn: dict[str, Any]) -> Tensor:
         """Returns segmentation masks changed as the images are."""
         return masks
 

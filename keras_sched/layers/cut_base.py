@@ -1,11 +1,15 @@
 """What layers share that put something into boxes."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 
 from keras_sched import _ops as ops
 from keras_sched._chance import amount
 from keras_sched._checks import check, each, integer, number, one_of
+from keras_sched._types import Amount, DataFormat
 from keras_sched.layers import boxes
 from keras_sched.layers.base import Augmentation
 
@@ -13,20 +17,26 @@ from keras_sched.layers.base import Augmentation
 class Cut(Augmentation):
     """Base of the layers that cut boxes out of images."""
 
-    ranks = (4, 5)
+    ranks: tuple[int, ...] = (4, 5)
 
-    def __init__(self, *, data_format=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        *,
+        data_format: DataFormat | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(seed=seed, **kwargs)
         data_format = data_format or keras.config.image_data_format()
         formats = ("channels_last", "channels_first")
         self.data_format = one_of(self, "data_format", data_format, formats)
 
-    def axes(self, shape):
+    def axes(self, shape: Sequence[Any]) -> tuple[int, ...]:
         """Returns the axes of space."""
         first = 1 if self.data_format == "channels_last" else 2
         return tuple(range(first, first + len(shape) - 2))
 
-    def sides(self, shape):
+    def sides(self, shape: Sequence[Any]) -> list[Any]:
         """Returns how long images of this shape are on each axis of space."""
         return [shape[axis] for axis in self.axes(shape)]
 
@@ -34,7 +44,13 @@ class Cut(Augmentation):
 class Eraser(Cut):
     """Base of the layers that fill boxes with a value of their own."""
 
-    def __init__(self, fill_value, mask_fill, probability, **kwargs):
+    def __init__(
+        self,
+        fill_value: float | Sequence[float],
+        mask_fill: int | None,
+        probability: Amount,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.fill_value = each(lambda v: number(self, "fill_value", v), fill_value)
         self.mask_fill = mask_fill

@@ -1,8 +1,11 @@
 """CutMix, after Yun et al. 2019."""
 
+from typing import Any
+
 from keras_sched import _mixing
 from keras_sched import _ops as ops
 from keras_sched._chance import amount
+from keras_sched._types import Amount, DataFormat
 from keras_sched.layers import boxes
 from keras_sched.layers.beta import beta
 from keras_sched.layers.cut_base import Cut
@@ -45,7 +48,13 @@ class CutMix(Cut):
     ranks, mixes_labels = (3, 4, 5), True
 
     def __init__(
-        self, alpha=1.0, *, probability=1.0, data_format=None, seed=None, **kwargs
+        self,
+        alpha: Amount = 1.0,
+        *,
+        probability: Amount = 1.0,
+        data_format: DataFormat | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         super().__init__(data_format=data_format, seed=seed, **kwargs)
         self.alpha = amount(self, "alpha", alpha)

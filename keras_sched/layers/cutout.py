@@ -1,7 +1,11 @@
 """Cutout, after DeVries and Taylor 2017."""
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
 from keras_sched import _ops as ops
 from keras_sched._checks import check, each, integer, one_of
+from keras_sched._types import Amount, DataFormat
 from keras_sched.layers import boxes
 from keras_sched.layers.cut_base import Eraser
 
@@ -45,16 +49,16 @@ class Cutout(Eraser):
 
     def __init__(
         self,
-        size,
+        size: int | Sequence[int],
         *,
-        fill_value=0.0,
-        holes=1,
-        probability=1.0,
-        border="clip",
-        mask_fill=None,
-        data_format=None,
-        seed=None,
-        **kwargs,
+        fill_value: float | Sequence[float] = 0.0,
+        holes: int = 1,
+        probability: Amount = 1.0,
+        border: Literal["clip", "inside"] = "clip",
+        mask_fill: int | None = None,
+        data_format: DataFormat | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         base = dict(data_format=data_format, seed=seed, **kwargs)
         super().__init__(fill_value, mask_fill, probability, **base)

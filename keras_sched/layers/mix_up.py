@@ -1,8 +1,11 @@
 """Mixup, after Zhang et al. 2017."""
 
+from typing import Any
+
 from keras_sched import _mixing
 from keras_sched import _ops as ops
 from keras_sched._chance import amount
+from keras_sched._types import Amount
 from keras_sched.layers.base import Augmentation
 from keras_sched.layers.beta import beta
 from keras_sched.layers.pixels import blend
@@ -39,7 +42,14 @@ class MixUp(Augmentation):
 
     mixes_labels, takes_masks = True, False
 
-    def __init__(self, alpha=0.2, *, probability=1.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        alpha: Amount = 0.2,
+        *,
+        probability: Amount = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(seed=seed, **kwargs)
         self.alpha = amount(self, "alpha", alpha)
         self.probability = amount(self, "probability", probability, most=1.0)

@@ -1,8 +1,11 @@
 """Mixup for some images, CutMix for the others, as timm does."""
 
+from typing import Any
+
 from keras_sched import _mixing
 from keras_sched import _ops as ops
 from keras_sched._chance import amount
+from keras_sched._types import Amount, DataFormat
 from keras_sched.layers import boxes
 from keras_sched.layers.beta import beta
 from keras_sched.layers.cut_base import Cut
@@ -42,14 +45,14 @@ class MixUpOrCutMix(Cut):
 
     def __init__(
         self,
-        mixup_alpha=0.2,
-        cutmix_alpha=1.0,
+        mixup_alpha: Amount = 0.2,
+        cutmix_alpha: Amount = 1.0,
         *,
-        switch_probability=0.5,
-        probability=1.0,
-        data_format=None,
-        seed=None,
-        **kwargs,
+        switch_probability: Amount = 0.5,
+        probability: Amount = 1.0,
+        data_format: DataFormat | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         super().__init__(data_format=data_format, seed=seed, **kwargs)
         self.mixup_alpha = amount(self, "mixup_alpha", mixup_alpha)

@@ -1,11 +1,13 @@
 """What the layers of noise share."""
 
 import abc
+from typing import Any
 
 from keras_sched import _mixing
 from keras_sched import _ops as ops
 from keras_sched._chance import amount
 from keras_sched._checks import check, number, one_of
+from keras_sched._types import Amount, Distribution, Pair, Tensor
 from keras_sched.layers.base import Augmentation
 from keras_sched.layers.pixels import calculable, stored
 
@@ -14,7 +16,13 @@ class Noise(Augmentation):
     """Base of the layers that add to each value a draw of its own."""
 
     def __init__(
-        self, stddev, *, value_range=None, distribution="normal", seed=None, **kwargs
+        self,
+        stddev: Amount,
+        *,
+        value_range: Pair | None = None,
+        distribution: Distribution = "normal",
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         super().__init__(seed=seed, **kwargs)
         self.stddev = amount(self, "stddev", stddev)
@@ -42,5 +50,5 @@ class Noise(Augmentation):
         return stored(x + ops.cast(added, x.dtype), images.dtype, self.value_range)
 
     @abc.abstractmethod
-    def added(self, values, noise, stddev):
+    def added(self, values: Tensor, noise: Tensor, stddev: Tensor) -> Tensor:
         """Returns what is added to float32 values; the noise has a variance of 1."""

@@ -1,9 +1,12 @@
 """Random erasing, after Zhong et al. 2017."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from keras_sched import _ops as ops
 from keras_sched._checks import check, number
+from keras_sched._types import Amount, DataFormat, Pair
 from keras_sched.layers import boxes
 from keras_sched.layers.cut_base import Eraser
 
@@ -46,14 +49,14 @@ class RandomErasing(Eraser):
     def __init__(
         self,
         *,
-        probability=0.5,
-        area=(0.02, 0.33),
-        aspect_ratio=(0.3, 3.3),
-        fill_value=0.0,
-        mask_fill=None,
-        data_format=None,
-        seed=None,
-        **kwargs,
+        probability: Amount = 0.5,
+        area: Pair = (0.02, 0.33),
+        aspect_ratio: Pair = (0.3, 3.3),
+        fill_value: float | Sequence[float] = 0.0,
+        mask_fill: int | None = None,
+        data_format: DataFormat | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         base = dict(data_format=data_format, seed=seed, **kwargs)
         super().__init__(fill_value, mask_fill, probability, **base)

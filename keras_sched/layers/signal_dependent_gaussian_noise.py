@@ -1,7 +1,10 @@
 """The noise of a camera: of photons and of the electronics."""
 
+from typing import Any
+
 from keras_sched import _ops as ops
 from keras_sched._checks import at_least, number
+from keras_sched._types import Amount, Distribution, Pair
 from keras_sched.layers.noise_base import Noise
 
 
@@ -36,16 +39,16 @@ class SignalDependentGaussianNoise(Noise):
 
     def __init__(
         self,
-        gain,
-        stddev,
+        gain: float,
+        stddev: Amount,
         *,
-        value_range=None,
-        distribution="normal",
-        seed=None,
-        **kwargs,
+        value_range: Pair | None = None,
+        distribution: Distribution = "normal",
+        seed: int | None = None,
+        **kwargs: Any,
     ):
-        given = dict(value_range=value_range, distribution=distribution, seed=seed)
-        super().__init__(stddev, **given, **kwargs)
+        kwargs |= dict(value_range=value_range, distribution=distribution, seed=seed)
+        super().__init__(stddev, **kwargs)
         self.gain = number(self, "gain", gain)
         at_least(self, 0, "gain")
 

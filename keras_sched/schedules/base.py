@@ -9,11 +9,20 @@ import numpy as np
 from keras import ops
 
 from keras_sched._checks import check
+from keras_sched._types import Tensor
 from keras_sched.schedules.fields import CHECKS, LAST_STEP, StockSchedule, kinds
+
+MYPY = False  # Which mypy takes for true.
+if MYPY:  # To it Keras has no types, and what derives from Keras takes any arguments.
+
+    class _Base: ...
+
+else:
+    _Base = StockSchedule
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)
-class Schedule(StockSchedule, abc.ABC):
+class Schedule(_Base, abc.ABC):
     """Base of all schedules: fields, and one formula, `value`.
 
     A subclass is a frozen dataclass without being told. Its fields are checked by what
@@ -47,15 +56,15 @@ class Schedule(StockSchedule, abc.ABC):
                 object.__setattr__(self, name, value)
         self.validate()
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         return self.value(whole(self, step))
 
     @abc.abstractmethod
-    def validate(self):
+    def validate(self) -> None:
         """Refuses fields out of bounds, each in one sentence."""
 
     @abc.abstractmethod
-    def value(self, step):
+    def value(self, step: Tensor) -> Tensor:
         """Returns the value at `step`, float32 and of the same shape.
 
         Args:

@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike, NDArray
 
 from keras_sched._checks import integer
+from keras_sched._types import Rate
 from keras_sched.schedules import fields
 from keras_sched.schedules.base import Schedule, whole
 from keras_sched.schedules.fields import StockSchedule
@@ -29,7 +31,7 @@ def _map(function, vector):
     return (ops.vectorized_map if slow else ops.map)(function, vector)
 
 
-def values(schedule, steps):
+def values(schedule: Rate, steps: ArrayLike) -> NDArray[np.float32]:
     """Evaluates a schedule at many steps at once, for plots, logs and tests.
 
     Args:

@@ -2,26 +2,33 @@
 
 import dataclasses
 import functools
-from typing import Annotated, Any, get_type_hints
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-import keras
+from keras.optimizers.schedules import LearningRateSchedule as StockSchedule
 
+from keras_sched import _types
 from keras_sched._checks import check, integer, number
-
-StockSchedule = keras.optimizers.schedules.LearningRateSchedule
 
 LAST_STEP = 2**31 - 1  # Steps are int32 on every backend.
 
 # What a field is called in a class says how it is checked here, and in lengths.py how
 # it grows when the schedule is written in epochs.
-Rate = Annotated[Any, "a number or a schedule"]
-RateInOwnSteps = Annotated[Any, "a number or a schedule with steps of its own"]
 Steps = Annotated[int, "a number of steps"]
 PerStep = Annotated[float, "what each step adds"]
 FactorPerStep = Annotated[float, "what each step multiplies by"]
-Rates = tuple[Rate, ...]
-OrderedSteps = tuple[Steps, ...]
-Points = tuple[tuple[Steps, float], ...]
+if TYPE_CHECKING:  # What may be given: lists, too, which become tuples.
+    Rate = _types.Rate
+    RateInOwnSteps = _types.Rate
+    Rates = Sequence[_types.Rate]
+    OrderedSteps = Sequence[int]
+    Points = Sequence[tuple[int, float] | list[float]]
+else:
+    Rate = Annotated[Any, "a number or a schedule"]
+    RateInOwnSteps = Annotated[Any, "a number or a schedule with steps of its own"]
+    Rates = tuple[Rate, ...]
+    OrderedSteps = tuple[Steps, ...]
+    Points = tuple[tuple[Steps, float], ...]
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,10 +1,12 @@
 """Schedules written in epochs, and how far there is something of one to see."""
 
 import dataclasses
+from typing import TypeVar
 
 import numpy as np
 
 from keras_sched._checks import check, number
+from keras_sched._types import Rate
 from keras_sched.schedules import fields
 from keras_sched.schedules.base import Schedule
 from keras_sched.schedules.evaluation import values
@@ -12,8 +14,10 @@ from keras_sched.schedules.fields import StockSchedule
 
 _STOCK_LENGTHS = ("boundaries", "decay_steps", "first_decay_steps", "warmup_steps")
 
+_Kind = TypeVar("_Kind", bound=Rate)
 
-def in_epochs(schedule, steps_per_epoch):
+
+def in_epochs(schedule: _Kind, steps_per_epoch: float) -> _Kind:
     """Turns a schedule written in epochs into the same one in steps.
 
     Every length in it, and in the schedules inside it, is taken for a number of epochs,

@@ -7,6 +7,7 @@ import keras
 
 from keras_sched import schedules
 from keras_sched._checks import check
+from keras_sched._types import Rate
 from keras_sched.schedules.fields import StockSchedule
 
 _ARITHMETIC = {
@@ -19,7 +20,7 @@ _ARITHMETIC = {
 _MISWRITTEN = SyntaxError, TypeError, ArithmeticError, RecursionError, MemoryError
 
 
-def parse(text):
+def parse(text: str) -> Rate:
     """Returns the schedule that a piece of text stands for.
 
     The text is read, never run. It may name the schedules of this module and those of

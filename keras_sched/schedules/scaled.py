@@ -1,6 +1,9 @@
 """A schedule times a number, and the number for a larger batch."""
 
+from typing import overload
+
 from keras_sched._checks import at_least, integer
+from keras_sched._types import ScheduleLike
 from keras_sched.schedules import fields
 from keras_sched.schedules.base import Schedule
 from keras_sched.schedules.evaluation import evaluate
@@ -32,7 +35,21 @@ class Scaled(Schedule):
         return self.factor * evaluate(self.schedule, step)
 
 
-def linear_scaling(learning_rate, batch_size, base_batch_size=256):
+@overload
+def linear_scaling(
+    learning_rate: float, batch_size: int, base_batch_size: int = 256
+) -> float: ...
+
+
+@overload
+def linear_scaling(
+    learning_rate: ScheduleLike, batch_size: int, base_batch_size: int = 256
+) -> Scaled: ...
+
+
+def linear_scaling(
+    learning_rate: float | ScheduleLike, batch_size: int, base_batch_size: int = 256
+) -> float | Scaled:
     """Scales a rate with the batch size: k times the batch, k times the rate.
 
     The rule of Goyal et al., "Accurate, Large Minibatch SGD" (2017), who warm up over
@@ -56,9 +73,9 @@ def linear_scaling(learning_rate, batch_size, base_batch_size=256):
     Scaled(schedule=LinearDecay(initial_learning_rate=0.4, decay_steps=4), factor=0.5)
     """
     name = "linear_scaling"
-    learning_rate = fields.rate(name, "learning_rate", learning_rate)
+    rate = fields.rate(name, "learning_rate", learning_rate)
     batch_size = integer(name, "batch_size", batch_size, at_least=1)
     base = integer(name, "base_batch_size", base_batch_size, at_least=1)
-    if isinstance(learning_rate, StockSchedule):
-        return Scaled(learning_rate, batch_size / base)
-    return learning_rate * batch_size / base
+    if isinstance(rate, StockSchedule):
+        return Scaled(rate, batch_size / base)
+    return rate * batch_size / base

@@ -4,8 +4,11 @@ This module needs the package apache-beam, and is imported by name alone.
 """
 
 import pickle
+from collections.abc import Sequence
+from typing import Any
 
 from keras_sched._checks import check
+from keras_sched._types import ImageFormat, OnError, PathLike
 from keras_sched.tfrecord import metadata, sources
 from keras_sched.tfrecord.convert import publish
 from keras_sched.tfrecord.plan import How, alone, begin, planned
@@ -60,17 +63,17 @@ class ConvertToTFRecord(beam.PTransform):
 
     def __init__(
         self,
-        source,
-        directory,
+        source: Any,
+        directory: PathLike,
         *,
-        name=None,
-        split=None,
-        shards=None,
-        shard_bytes=128 * 2**20,
-        image_format="keep",
-        on_error="raise",
-        overwrite=False,
-        index=False,
+        name: str | None = None,
+        split: str | None = None,
+        shards: int | None = None,
+        shard_bytes: int = 128 * 2**20,
+        image_format: ImageFormat = "keep",
+        on_error: OnError = "raise",
+        overwrite: bool = False,
+        index: bool = False,
     ):
         super().__init__()
         how = How(shards, shard_bytes, image_format, 1, on_error, False, index, False)
@@ -117,7 +120,14 @@ class ConvertToTFRecord(beam.PTransform):
             yield pickle.dumps((plan.split, number, task))
 
 
-def run(source, directory, *, runner=None, options=(), **how):
+def run(
+    source: Any,
+    directory: PathLike,
+    *,
+    runner: Any = None,
+    options: Sequence[str] = (),
+    **how: Any,
+) -> Any:
     """Converts by a pipeline of its own, and waits for it.
 
     Args:
@@ -139,8 +149,8 @@ def run(source, directory, *, runner=None, options=(), **how):
     train: 6 records, 222 bytes in 2 files
     """
     transform = ConvertToTFRecord(source, directory, **how)
-    options = beam.options.pipeline_options.PipelineOptions(list(options))
-    pipeline = beam.Pipeline(_runner(runner), options)
+    settings = beam.options.pipeline_options.PipelineOptions(list(options))
+    pipeline = beam.Pipeline(_runner(runner), settings)
     with alone(transform.directory):
         pipeline | transform
         pipeline.run().wait_until_finish()

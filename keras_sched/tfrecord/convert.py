@@ -7,8 +7,10 @@ import itertools
 import json
 import os
 import sys
+from typing import Any
 
 from keras_sched import _atomic
+from keras_sched._types import ImageFormat, OnError, PathLike
 from keras_sched.tfrecord import index, metadata, progress, workers
 from keras_sched.tfrecord.errors import check_data
 from keras_sched.tfrecord.files import holds
@@ -21,21 +23,21 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def convert(
-    source,
-    directory,
+    source: Any,
+    directory: PathLike,
     *,
-    name=None,
-    split=None,
-    shards=None,
-    shard_bytes=128 * 2**20,
-    image_format="keep",
-    workers=None,
-    on_error="raise",
-    resume=True,
-    overwrite=False,
-    index=False,
-    progress=True,
-):
+    name: str | None = None,
+    split: str | None = None,
+    shards: int | None = None,
+    shard_bytes: int = 128 * 2**20,
+    image_format: ImageFormat = "keep",
+    workers: int | None = None,
+    on_error: OnError = "raise",
+    resume: bool = True,
+    overwrite: bool = False,
+    index: bool = False,
+    progress: bool = True,
+) -> Any:  # Which of the two it is depends on the source.
     """Writes a dataset as TFRecord files in a directory that TFDS opens.
 
     Every value comes back as it was: single integers are stored as integers, image files

@@ -2,10 +2,12 @@
 
 import collections
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from keras_sched._checks import check
+from keras_sched._types import PathLike
 from keras_sched.tfrecord import metadata, parse, records
 from keras_sched.tfrecord.adopt import adopted, names_of
 from keras_sched.tfrecord.files import File, holds, mapped
@@ -51,7 +53,7 @@ class Column:
     dtype: str
     shape: str
     note: str = ""
-    classes: tuple = ()
+    classes: tuple[str, ...] = ()
 
     def __str__(self):
         return f"{self.name}: {self.dtype} {self.shape} {self.note}".rstrip()
@@ -77,15 +79,15 @@ class Inspection:
 
     directory: str
     name: str | None
-    splits: tuple
-    columns: tuple
+    splits: tuple[metadata.Split, ...]
+    columns: tuple[Column, ...]
     stride: int | None
-    labels: dict
-    begun: tuple = ()
-    damages: tuple = ()
-    features: dict = dataclasses.field(default_factory=dict)
+    labels: dict[str, dict[Any, int]]
+    begun: tuple[str, ...] = ()
+    damages: tuple[str, ...] = ()
+    features: dict[str, str] = dataclasses.field(default_factory=dict)
 
-    def spec(self):
+    def spec(self) -> str:
         """Returns the `features` as one dict in Python, for `tf.io.parse_example`."""
         lines = (f"    {name!r}: {text},\n" for name, text in self.features.items())
         return "".join(["{\n", *lines, "}"])
@@ -101,7 +103,9 @@ class Inspection:
         return "\n".join([*lines, *self.begun, *self.damages])
 
 
-def inspect(directory, *, count_labels=True, adopt=False):
+def inspect(
+    directory: PathLike, *, count_labels: bool = True, adopt: bool = False
+) -> Inspection:
     """Tells what a directory of records holds: splits, fields, classes.
 
     Of files that `convert` did not write, the fields are those of the first 1,000 records

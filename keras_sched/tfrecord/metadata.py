@@ -9,11 +9,13 @@ read first: a split that is not in it is not there.
 import dataclasses
 import json
 import pathlib
+from typing import Any
 
 import google_crc32c
 
 from keras_sched import _atomic
 from keras_sched._checks import check
+from keras_sched._types import PathLike
 from keras_sched.tfrecord import images, layout, schema
 from keras_sched.tfrecord.errors import check_data
 from keras_sched.tfrecord.structure import supervised_keys
@@ -23,7 +25,7 @@ _FILE = "metadata.json"
 _VERSION = 1
 
 
-def folder(directory):
+def folder(directory: PathLike) -> pathlib.Path:
     """Returns the path of a directory that a user has named."""
     return pathlib.Path(directory).expanduser().absolute()
 
@@ -54,7 +56,7 @@ class Shard:
     records: int
     bytes: int
     crc32c: int
-    images: dict = dataclasses.field(default_factory=dict)
+    images: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,15 +104,15 @@ class Split:
     """
 
     name: str
-    shards: tuple
+    shards: tuple[Shard, ...]
     left_out: int = 0
 
     @property
-    def records(self):
+    def records(self) -> int:
         return sum(shard.records for shard in self.shards)
 
     @property
-    def bytes(self):
+    def bytes(self) -> int:
         return sum(shard.bytes for shard in self.shards)
 
     def __str__(self):

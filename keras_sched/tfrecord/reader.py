@@ -1,36 +1,41 @@
 """Records as a `tf.data.Dataset`: which, in which order, and in which batches."""
 
 import sys
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from keras_sched import _passes
 from keras_sched._checks import check, integer, one_of
+from keras_sched._types import OnError, PathLike
 from keras_sched.tfrecord import metadata
 from keras_sched.tfrecord.batches import Batches
 from keras_sched.tfrecord.cache import nbytes
 from keras_sched.tfrecord.stored import Records
 from keras_sched.tfrecord.words import many
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 def load(
-    directory,
-    split="train",
+    directory: PathLike,
+    split: str = "train",
     *,
-    batch_size=None,
-    shuffle=False,
-    seed=None,
-    epoch=0,
-    step=0,
-    repeat=1,
-    shard=None,
-    cache="auto",
-    image_size=None,
-    drop_remainder=False,
-    as_supervised=True,
-    on_corrupt="raise",
-    explain=False,
-):
+    batch_size: int | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
+    epoch: int = 0,
+    step: int = 0,
+    repeat: int | None = 1,
+    shard: tuple[int, int] | list[int] | None = None,
+    cache: bool | Literal["auto"] = "auto",
+    image_size: tuple[int, int] | list[int] | None = None,
+    drop_remainder: bool = False,
+    as_supervised: bool = True,
+    on_corrupt: OnError = "raise",
+    explain: bool = False,
+) -> "tf.data.Dataset":
     """Reads records that `convert` wrote, or `adopt` knows, as a `tf.data.Dataset`.
 
     Its length is known, so that `fit` shows how far it is. The shuffle is of the whole

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_sched import _atomic
 from keras_sched._checks import check
+from keras_sched._types import PathLike
 from keras_sched.tfrecord import index, metadata, records
 from keras_sched.tfrecord.errors import check_data
 from keras_sched.tfrecord.files import at_most, holds, mapped
@@ -44,8 +45,8 @@ class Repair:
         done: Whether that has been done.
     """
 
-    mended: tuple
-    restated: tuple
+    mended: tuple[Mended, ...]
+    restated: tuple[str, ...]
     done: bool
 
     def __str__(self):
@@ -55,7 +56,7 @@ class Repair:
         return "\n".join(lines or ["nothing to repair"])
 
 
-def repair(directory, *, dry_run=True, decode=False):
+def repair(directory: PathLike, *, dry_run: bool = True, decode: bool = False) -> Repair:
     """Takes damaged records out of their files, and corrects what is said of those.
 
     Each damaged file is written anew, beside the old one, from its sound records; where
@@ -94,7 +95,7 @@ def repair(directory, *, dry_run=True, decode=False):
         _put_in_place(directory, held)
     parts = list(_saved(directory, held, decode))
     restated += [damage.file for damage in stale(directory, held)]
-    restated = tuple(dict.fromkeys(restated))
+    restated = list(dict.fromkeys(restated))
     if not dry_run:
         new = {
             part.shard.file: part.write(_beside(directory, part.shard)) for part in parts
@@ -104,7 +105,7 @@ def repair(directory, *, dry_run=True, decode=False):
             held.save(directory)
             _put_in_place(directory, held)
     mended = [Mended(part.shard.file, part.shard.records, part.records) for part in parts]
-    return Repair(tuple(mended), restated, not dry_run)
+    return Repair(tuple(mended), tuple(restated), not dry_run)
 
 
 @dataclasses.dataclass(frozen=True)

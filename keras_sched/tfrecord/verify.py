@@ -3,10 +3,13 @@
 import dataclasses
 import json
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from keras_sched._checks import check
+from keras_sched._types import PathLike
 from keras_sched.tfrecord import index, metadata, parse, records
 from keras_sched.tfrecord.files import checksum, mapped, sound
 from keras_sched.tfrecord.words import many
@@ -53,10 +56,10 @@ class Verification:
     files: int
     records: int
     bytes: int
-    damages: tuple
+    damages: tuple[Damage, ...]
 
     @property
-    def sound(self):
+    def sound(self) -> bool:
         return not self.damages
 
     def __str__(self):
@@ -67,7 +70,12 @@ class Verification:
         return "\n".join([*map(str, self.damages), f"{total}: {found}"])
 
 
-def verify(directory, *, decode=False, on_bytes=None):
+def verify(
+    directory: PathLike,
+    *,
+    decode: bool = False,
+    on_bytes: Callable[[int, int], Any] | None = None,
+) -> Verification:
     """Reads every byte and tells what is not as it was written.
 
     A file of `convert` is held against its checksum, and record by record where that is

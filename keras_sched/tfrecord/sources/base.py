@@ -45,7 +45,7 @@ class Source(abc.ABC):
     nest = None
     count = None
     nbytes = None
-    workers = 1
+    workers: int | None = 1
 
     @abc.abstractmethod
     def pieces(self):
