@@ -4,7 +4,15 @@
 so on. A small convolutional net learns that. What it knows of strokes is then used to
 tell all ten digits, of which a few images each have labels: a new head is trained on the
 frozen base; then the base is freed, and all is trained at a lower rate that warms up
-first, so that what is known is not shaken. Beside it the same net from scratch.
+first, so that what is known is not shaken. Beside it the same net from scratch. Four
+images of each digit, five seeds, TensorFlow:
+
+    head on the frozen base    90.7% ± 1.0%
+    then all of it, slowly     90.5% ± 1.1%
+    from scratch               82.7% ± 2.1%
+
+So what is known is worth eight points, and with so few images freeing the base is worth
+nothing more.
 """
 
 import argparse
