@@ -8,7 +8,8 @@ images after the last epoch.
 
     python examples/cifar10.py --preset fast --seeds 3
 
-Kill it and run it again: it goes on.
+Kill it and run it again: it goes on. Two runs of `fast`, TensorFlow, two cores: 94.16 %
+and 94.24 %, the second in 1,106 s. `cutout24` has not been run to its end yet.
 """
 
 import argparse
