@@ -20,8 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-import timing
-from timing import interval
+from timing import arguments, interval
 
 from keras_sched.callbacks import CheckpointEarlyStopping
 
@@ -58,7 +57,7 @@ def build_model(width):
 
 
 def main():
-    parser = timing.parser(__doc__, rounds=40)
+    parser = arguments(__doc__, rounds=40)
     parser.add_argument("--width", type=int, default=1000, help="of the dense layers")
     parser.add_argument("--directory", help="on the disk to measure; else a temporary")
     given = parser.parse_args()

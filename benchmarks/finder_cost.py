@@ -16,9 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-import timing
 from step_overhead import BATCH, STEPS, X, Y, compiled, dense, fitting, measure
-from timing import interval
+from timing import arguments, interval
 
 from keras_sched import find_learning_rate
 from keras_sched.callbacks import LearningRateFinder
@@ -49,7 +48,7 @@ def once():
 
 
 def main():
-    parser = timing.parser(__doc__, rounds=100)
+    parser = arguments(__doc__, rounds=100)
     parser.add_argument("--batches", type=int, default=20, help="of each turn")
     given, past = parser.parse_args(), []
     many = (given.rounds + 2) * given.batches

@@ -19,8 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-import timing
-from timing import compare, interval
+from timing import arguments, compare, interval
 
 from keras_sched import layers
 
@@ -184,7 +183,7 @@ def pairs(batch, side):
 
 
 def main():
-    parser = timing.parser(__doc__, rounds=40)
+    parser = arguments(__doc__, rounds=40)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--only", default="", help="measure what has this in its name")

@@ -22,8 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-import timing
-from timing import compare, interval
+from timing import arguments, compare, interval
 
 from keras_sched import tfrecord
 
@@ -305,7 +304,7 @@ def photograph_pairs(folder):
 
 
 def main():
-    parser = timing.parser(__doc__, rounds=15)
+    parser = arguments(__doc__, rounds=15)
     parser.add_argument("--only", default="", help="measure what has this in its name")
     given, short = parser.parse_args(), []
     with tempfile.TemporaryDirectory() as folder:

@@ -26,8 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import greenlet
 import keras
 import numpy as np
-import timing
-from timing import interval
+from timing import arguments, interval
 
 from keras_sched import callbacks, schedules
 
@@ -192,7 +191,7 @@ def measure(fit, way, rounds, batches):
 
 
 def main():
-    parser = timing.parser(__doc__, rounds=100)
+    parser = arguments(__doc__, rounds=100)
     parser.add_argument("--batches", type=int, default=20, help="of each turn")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--depth", type=int, default=1)

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 
-def parser(document, rounds):
+def arguments(document, rounds):
     """Returns what reads a benchmark's arguments: how often, and how strict."""
     made = argparse.ArgumentParser(description=document.splitlines()[0])
     made.add_argument("--rounds", type=int, default=rounds)

@@ -43,7 +43,7 @@ PRESETS = {
         "cycle": dict(max_learning_rate=1.5, pct_start=0.23, final_div_factor=4.0),
         "smoothing": 0.2,
         "average": 0.97,
-        "views": 6,
+        "several_views": True,
     },
 }
 SMOKE = {"epochs": 2, "batch": 32, "widths": (8, 16, 16)}
@@ -178,7 +178,7 @@ def train(preset, records, folder, seed):
     model.fit(data, callbacks=[*recipe, checkpoint], **how)
     test = tfrecord.load(records, "test", batch_size=10_000)
     images, labels = (array.numpy() for array in next(iter(test)))
-    views = several(images) if "views" in preset else [(1, images)]
+    views = several(images) if preset.get("several_views") else [(1, images)]
     logits = sum(w * model.predict(x, batch_size=500, verbose=0) for w, x in views)
     return np.mean(logits.argmax(-1) == labels)
 

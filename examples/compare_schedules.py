@@ -19,7 +19,6 @@ import cifar10
 import keras
 import matplotlib
 import numpy as np
-import tensorflow as tf
 from scipy import stats
 
 from keras_sched import callbacks, schedules, tfrecord
@@ -78,7 +77,7 @@ def train(records, name, epochs, seed, widths):
     model.compile(optimizer, loss, metrics=["accuracy"])
     test = tfrecord.load(records, "test", batch_size=500)
     history = model.fit(
-        data.prefetch(tf.data.AUTOTUNE),
+        data,
         validation_data=test,
         epochs=epochs,
         shuffle=False,

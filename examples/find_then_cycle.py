@@ -104,7 +104,8 @@ def main():
         mean, spread = np.mean(found[rate]), np.std(found[rate])
         print(f"{rate:9.2g}  {mean:6.1%} ± {spread:.1%}{mark}", flush=True)
     draw(curve, found, suggested, given.picture)
-    best = max(GRID[GRID <= 10], key=lambda rate: np.mean(found.get(rate, 0)))
+    grid = [rate for rate in found if rate != suggested]
+    best = max(grid, key=lambda rate: np.mean(found[rate]))
     ahead = np.mean(found[suggested]) - np.mean(found[best])
     print(
         f"best of the grid {best:.2g}; the suggestion is {100 * ahead:+.1f} points off it"

@@ -50,7 +50,7 @@ def scope(devices):
 
 
 def train(records, folder, epochs):
-    """Trains, or goes on where a run was broken off; returns all weights."""
+    """Returns all weights after training."""
     keras.utils.set_random_seed(0)
     layers = [keras.layers.Dense(64, "relu"), keras.layers.Dense(10)]
     model = keras.Sequential([keras.Input((64,)), *layers])

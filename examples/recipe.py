@@ -92,26 +92,25 @@ def find_rate(train, picture):
 def search(train, held_out, rates, decays, epochs, trials, picture):
     """4 and 5. Rates and decays drawn at random, evenly in their logarithms."""
 
-    def accuracy(trial):
+    def held_out_loss(trial):
         rate = trial.suggest_float("rate", *rates, log=True)
         decay = trial.suggest_float("weight_decay", *decays, log=True)
         model, cycle = network(weight_decay=decay), callbacks.OneCycle(rate)
         how = dict(batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[cycle])
         model.fit(*train, **how)
-        return -model.evaluate(*held_out, verbose=0)[0]
+        return model.evaluate(*held_out, verbose=0)[0]
 
     sampler = optuna.samplers.RandomSampler(seed=0)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.optimize(accuracy, n_trials=trials)
-    tried = [(t.params["rate"], t.params["weight_decay"], -t.value) for t in study.trials]
+    study = optuna.create_study(direction="minimize", sampler=sampler)
+    study.optimize(held_out_loss, n_trials=trials)
+    tried = [(t.params["rate"], t.params["weight_decay"], t.value) for t in study.trials]
+    tried_rates, tried_decays, losses = zip(*tried)
     figure, ax = plt.subplots(layout="constrained")
-    points = ax.scatter(
-        *np.transpose(tried)[:2], c=np.transpose(tried)[2], cmap="viridis_r"
-    )
+    points = ax.scatter(tried_rates, tried_decays, c=losses, cmap="viridis_r")
     figure.colorbar(points, label="held-out loss")
     ax.set(xscale="log", yscale="log", xlabel="rate", ylabel="weight decay")
     figure.savefig(picture)
-    return study.best_params["rate"], study.best_params["weight_decay"], -study.best_value
+    return study.best_params["rate"], study.best_params["weight_decay"], study.best_value
 
 
 def read_curves(train, held_out, rate, decay, epochs, picture):

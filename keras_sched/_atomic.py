@@ -51,7 +51,7 @@ def write_text(path, text):
         temporary.write_text(text, encoding="utf-8")
 
 
-def begin_flush(file, begin=0, end=0):
+def begin_flush(file, begin=0):
     """Has the system begin to put on the disk what was written to an open file.
 
     The flush at the end has less left to do, while more is worked out. It is not waited
@@ -60,11 +60,9 @@ def begin_flush(file, begin=0, end=0):
     Args:
         file: The file.
         begin: From which byte on.
-        end: Up to which. 0: all.
     """
     if hasattr(os, "posix_fadvise"):
-        length = end - begin if end else 0
-        os.posix_fadvise(file.fileno(), begin, length, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(file.fileno(), begin, 0, os.POSIX_FADV_DONTNEED)
 
 
 def link(path, target, lasting=True):

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import typing
 
 
 def check(ok, owner, name, must, got):
@@ -29,7 +30,8 @@ def integer(owner, name, value, at_least=0, below=2**31):
 
 
 def one_of(owner, name, value, allowed):
-    """Returns `value`, or refuses what is not one of `allowed`."""
+    """Returns `value`, or refuses what is not one of `allowed`, choices or a Literal."""
+    allowed = typing.get_args(allowed) or allowed
     must = "one of " + ", ".join(repr(choice) for choice in allowed)
     check(value in allowed, owner, name, must, value)
     return value

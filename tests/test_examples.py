@@ -13,21 +13,23 @@ import pytest
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 
 
-def command(folder, *arguments):
-    script = EXAMPLES / "quickstart.py"
-    return [sys.executable, str(script), "--directory", str(folder), *arguments]
-
-
-def finish(folder):
-    done = subprocess.run(command(folder), capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+def said_by(script, *arguments):
+    command = [sys.executable, str(EXAMPLES / script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def run_and_kill(folder, line, *arguments):
     """Starts the quickstart and kills it, by SIGKILL, when it prints `line`."""
+    command = [
+        sys.executable,
+        str(EXAMPLES / "quickstart.py"),
+        "--directory",
+        str(folder),
+    ]
     options = dict(stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    with subprocess.Popen(command(folder, *arguments), **options) as process:
+    with subprocess.Popen([*command, *arguments], **options) as process:
         seen = []
         for printed in process.stdout:
             seen.append(printed)
@@ -42,7 +44,7 @@ def test_the_quickstart_killed_goes_on_and_when_done_says_so(tmp_path):
     said = run_and_kill(folder, "epoch  8:")
     assert re.search(r"train: 1,257 records, 153,354 bytes in 1 file", said)
     assert re.search(r"steepest  0\.\d+", said)
-    said = finish(folder)
+    said = said_by("quickstart.py", "--directory", folder)
     assert re.search(r"goes on with epoch (8|9) of 20", said)
     assert "epoch  7:" not in said
     assert float(re.search(r"test accuracy ([\d.]+)%", said)[1]) >= 98
@@ -51,7 +53,7 @@ def test_the_quickstart_killed_goes_on_and_when_done_says_so(tmp_path):
         assert picture.shape[0] >= 400
         assert picture.std() > 0.05
     assert str(folder / "checkpoints" / "best.keras") in said
-    said = finish(folder)
+    said = said_by("quickstart.py", "--directory", folder)
     assert "all epochs done" in said
     assert "epoch 20:" not in said
     assert "--fresh starts over" in said
@@ -59,13 +61,8 @@ def test_the_quickstart_killed_goes_on_and_when_done_says_so(tmp_path):
 
 
 def test_mixed_labels_are_compared_in_a_table():
-    script = [sys.executable, str(EXAMPLES / "mix_labels.py")]
-    short = ["--epochs", "2", "--seeds", "1"]
-    done = subprocess.run([*script, *short], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    rows = re.findall(
-        r"^\| (\w+)\S* \| ([\d.]+)% .* \| ([\d.]+)% ", done.stdout, re.MULTILINE
-    )
+    said = said_by("mix_labels.py", "--epochs", "2", "--seeds", "1")
+    rows = re.findall(r"^\| (\w+)\S* \| ([\d.]+)% .* \| ([\d.]+)% ", said, re.MULTILINE)
     assert [name for name, *_ in rows] == ["plain", "Cutout", "MixUp", "CutMix"]
     assert all(float(accuracy) > 30 for _, accuracy, _ in rows)
 
@@ -79,22 +76,16 @@ def test_mixed_labels_are_compared_in_a_table():
 )
 def test_the_galleries_draw_the_pictures_of_the_readme(script, kept, tmp_path):
     picture = tmp_path / "all.png"
-    script = [sys.executable, str(EXAMPLES / script)]
-    done = subprocess.run([*script, "--picture", picture], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    said_by(script, "--picture", picture)
     height, width, _ = matplotlib.image.imread(picture).shape
     there = matplotlib.image.imread(EXAMPLES / kept).shape
     assert (height, width) == there[:2], f"examples/{kept} is not up to date"
 
 
 def test_a_run_killed_at_random_ends_as_the_one_that_was_not():
-    script = [sys.executable, str(EXAMPLES / "resume_training.py")]
-    done = subprocess.run(
-        [*script, "--kill-randomly", "2"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("epochs on, killed") == 2
-    assert "arrays, the history among them, are equal to the bit" in done.stdout
+    said = said_by("resume_training.py", "--kill-randomly", "2")
+    assert said.count("epochs on, killed") == 2
+    assert "arrays, the history among them, are equal to the bit" in said
 
 
 @pytest.mark.every_backend
@@ -162,10 +153,3 @@ def test_schedules_are_compared_in_a_table_and_a_picture(tmp_path):
     assert rows[-1] == "one cycle"
     assert sorted(re.findall(r"^([\w() -]+): better", said, re.MULTILINE)) == sorted(rows)
     assert matplotlib.image.imread(picture).std() > 0.05
-
-
-def said_by(script, *arguments):
-    command = [sys.executable, str(EXAMPLES / script), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stdout

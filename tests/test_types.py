@@ -13,8 +13,18 @@ import pytest
 import tensorflow as tf
 
 import keras_sched
-from keras_sched import callbacks, hyperparameters, layers, plot, schedules, tfrecord
-from keras_sched.tfrecord import beam
+from keras_sched import (
+    _types,
+    callbacks,
+    hyperparameters,
+    layers,
+    learning_rate_finder,
+    plot,
+    schedules,
+    tfrecord,
+)
+from keras_sched.callbacks import one_cycle
+from keras_sched.tfrecord import beam, images
 
 ROOT = pathlib.Path(__file__).parent.parent
 LAZY = {"tf": tf, "Axes": matplotlib.axes.Axes}  # Loaded by those who check types only.
@@ -76,6 +86,15 @@ def test_the_public_classes_and_functions_are_found():
     names = {"Augmentation.augment", "CheckpointEarlyStopping.best", "Split.records"}
     names |= {"Schedule.value", "keras_sched.tfrecord.reader.load", "Verification.sound"}
     assert names <= set(FUNCTIONS)
+
+
+def test_choices_that_have_a_table_are_those_of_the_hints():
+    tables = {
+        _types.Recipe: one_cycle.RECIPES,
+        learning_rate_finder.Method: learning_rate_finder.METHODS,
+        _types.ImageFormat: ("keep", "raw", *images.FORMATS),
+    }
+    assert all(typing.get_args(hint) == tuple(table) for hint, table in tables.items())
 
 
 RIGHT = """\

@@ -25,11 +25,10 @@ from keras_sched._monitor import Monitor
 from keras_sched._progress import Progress
 from keras_sched._run_folder import RunFolder
 from keras_sched._signals import HeldSignals
-from keras_sched._types import Mode, PathLike
+from keras_sched._types import Mode, OnNan, PathLike
 from keras_sched.callbacks.weight_averaging import averaging_beside
 from keras_sched.hyperparameters import scale_learning_rate
 
-_ON_NAN = ("stop", "raise", "ignore", "rollback")
 _said: set[str] = set()  # What is said once in a process.
 
 
@@ -120,7 +119,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         restore_best: bool = True,
         resume: bool = True,
         stop_threshold: float | None = None,
-        on_nan: Literal["stop", "raise", "ignore", "rollback"] = "stop",
+        on_nan: OnNan = "stop",
         rollback_factor: float = 0.5,
         max_rollbacks: int = 3,
         verbose: int = 1,
@@ -142,7 +141,7 @@ class CheckpointEarlyStopping(keras.callbacks.Callback):
         self.stop_threshold = stop_threshold
         if stop_threshold is not None:
             self.stop_threshold = number(self, "stop_threshold", stop_threshold)
-        self.on_nan = one_of(self, "on_nan", on_nan, _ON_NAN)
+        self.on_nan = one_of(self, "on_nan", on_nan, OnNan)
         self.rollback_factor = number(self, "rollback_factor", rollback_factor)
         within = 0 < rollback_factor < 1
         check(within, self, "rollback_factor", "between 0 and 1", rollback_factor)

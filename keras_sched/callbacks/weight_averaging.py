@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,6 +11,7 @@ from keras import ops
 from keras_sched import _fit_loop, _run_state, _running_fit
 from keras_sched._checks import check, integer, number, one_of
 from keras_sched._running_statistics import reestimate
+from keras_sched._types import Averaging
 from keras_sched.hyperparameters import batches_per_update
 
 
@@ -62,7 +63,7 @@ class WeightAveraging(keras.callbacks.Callback):
 
     def __init__(
         self,
-        method: Literal["ema", "swa"] = "ema",
+        method: Averaging = "ema",
         *,
         decay: float = 0.999,
         warmup: bool = True,
@@ -71,7 +72,7 @@ class WeightAveraging(keras.callbacks.Callback):
         batch_size: int = 128,
     ):
         super().__init__()
-        self.method = one_of(self, "method", method, ("ema", "swa"))
+        self.method = one_of(self, "method", method, Averaging)
         self.decay = number(self, "decay", decay)
         check(0 <= decay < 1, self, "decay", "at least 0, below 1", decay)
         self.warmup = warmup

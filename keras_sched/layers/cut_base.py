@@ -28,8 +28,7 @@ class Cut(Augmentation):
     ):
         super().__init__(seed=seed, **kwargs)
         data_format = data_format or keras.config.image_data_format()
-        formats = ("channels_last", "channels_first")
-        self.data_format = one_of(self, "data_format", data_format, formats)
+        self.data_format = one_of(self, "data_format", data_format, DataFormat)
 
     def axes(self, shape: Sequence[Any]) -> tuple[int, ...]:
         """Returns the axes of space."""

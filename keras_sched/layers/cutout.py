@@ -1,11 +1,11 @@
 """Cutout, after DeVries and Taylor 2017."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from keras_sched import _ops as ops
 from keras_sched._checks import check, each, integer, one_of
-from keras_sched._types import Amount, DataFormat
+from keras_sched._types import Amount, Border, DataFormat
 from keras_sched.layers import boxes
 from keras_sched.layers.cut_base import Eraser
 
@@ -54,7 +54,7 @@ class Cutout(Eraser):
         fill_value: float | Sequence[float] = 0.0,
         holes: int = 1,
         probability: Amount = 1.0,
-        border: Literal["clip", "inside"] = "clip",
+        border: Border = "clip",
         mask_fill: int | None = None,
         data_format: DataFormat | None = None,
         seed: int | None = None,
@@ -64,7 +64,7 @@ class Cutout(Eraser):
         super().__init__(fill_value, mask_fill, probability, **base)
         self.size = each(lambda s: integer(self, "size", s, at_least=1), size)
         self.holes = integer(self, "holes", holes, at_least=1)
-        self.border = one_of(self, "border", border, ("clip", "inside"))
+        self.border = one_of(self, "border", border, Border)
 
     def build(self, input_shape):
         super().build(input_shape)

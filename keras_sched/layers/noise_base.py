@@ -33,8 +33,7 @@ class Noise(Augmentation):
             value_range = tuple(number(self, "value_range", end) for end in value_range)
             check(value_range[0] < value_range[1], self, "value_range", must, value_range)
         self.value_range = value_range
-        kinds = ("normal", "uniform")
-        self.distribution = one_of(self, "distribution", distribution, kinds)
+        self.distribution = one_of(self, "distribution", distribution, Distribution)
 
     def draw(self, images, chance):
         shape = ops.shape(images)

@@ -1,8 +1,7 @@
 """Where the phases of one cycle begin and end: the same for rate and momentum."""
 
 from keras_sched._checks import at_least, check, one_of
-
-ANNEALS = ("cosine", "linear")
+from keras_sched._types import Anneal
 
 
 def check_phases(cycle):
@@ -13,7 +12,7 @@ def check_phases(cycle):
     must = f"between 0 and {most:g}"
     must += ", as there are three phases" * cycle.three_phase
     check(0 <= start <= most, cycle, "pct_start", must, start)
-    one_of(cycle, "anneal", cycle.anneal, ANNEALS)
+    one_of(cycle, "anneal", cycle.anneal, Anneal)
 
 
 def phases(cycle, values):

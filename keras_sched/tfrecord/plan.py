@@ -10,7 +10,8 @@ import shutil
 
 from keras_sched import _atomic
 from keras_sched._checks import check, integer, one_of
-from keras_sched.tfrecord import images, layout, metadata, sources
+from keras_sched._types import ImageFormat, OnError
+from keras_sched.tfrecord import layout, metadata, sources
 from keras_sched.tfrecord.schema import check_classes
 from keras_sched.tfrecord.structure import check_names
 from keras_sched.tfrecord.writer import Task
@@ -36,9 +37,8 @@ class How:
             if (value := getattr(self, name)) is not None:
                 integer("convert", name, value, at_least=1)
         integer("convert", "shard_bytes", self.shard_bytes, at_least=1, below=2**63)
-        forms = ("keep", "raw", *images.FORMATS)
-        one_of("convert", "image_format", self.image_format, forms)
-        one_of("convert", "on_error", self.on_error, ("raise", "skip"))
+        one_of("convert", "image_format", self.image_format, ImageFormat)
+        one_of("convert", "on_error", self.on_error, OnError)
 
 
 class Plan:

@@ -94,7 +94,7 @@ def load(
     """
     import tensorflow as tf
 
-    skip = one_of("load", "on_corrupt", on_corrupt, ("raise", "skip")) == "skip"
+    skip = one_of("load", "on_corrupt", on_corrupt, OnError) == "skip"
     one_of("load", "cache", cache, ("auto", True, False))
     optional = ("batch_size", batch_size, 1), ("seed", seed, 0), ("repeat", repeat, 1)
     for name, value, least in optional:

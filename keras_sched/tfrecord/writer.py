@@ -88,7 +88,7 @@ def write_pieces(path, pieces, indexed=False):
             size += file.write(piece)
             count += len(lengths)
             if size - flushed >= _FLUSHED_BYTES:
-                _atomic.begin_flush(file, flushed, size)
+                _atomic.begin_flush(file, flushed)
                 flushed = size
             every.extend([lengths] if indexed else [])
     if indexed:
