@@ -99,10 +99,11 @@ def test_cifar10_is_trained_and_run_again_trains_no_more(tmp_path):
         for said, epochs in ((first, 4), (again, 0)):
             assert said.count("Epoch ") == epochs
             assert said.count("all epochs done") == 2
-        ends = [re.findall(r"test accuracy ([\d.]+)%", said) for said in (first, again)]
+        each = r"seed \d: test accuracy ([\d.]+)%"
+        ends = [re.findall(each, said) for said in (first, again)]
         assert ends[0] == ends[1]
         mean = np.mean([float(value) for value in ends[0]])
-        found = re.search(rf"{preset}: ([\d.]+)% ± [\d.]+%, 2 runs", first)[1]
+        found = re.search(rf"{preset}, 2 runs: test accuracy ([\d.]+)%", first)[1]
         assert float(found) == pytest.approx(mean, abs=0.01)
 
 
