@@ -116,7 +116,7 @@ def draw(curves, picture):
 
 def main():
     arguments = cifar10.parser(__doc__)
-    arguments.add_argument("--epochs", type=int, default=12)
+    arguments.add_argument("--epochs", type=int, default=6)
     picture = dict(type=pathlib.Path, default="compare_schedules.png")
     arguments.add_argument("--picture", help="where to draw", **picture)
     given, begun = arguments.parse_args(), time.perf_counter()

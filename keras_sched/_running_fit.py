@@ -11,7 +11,8 @@ from keras_sched._checks import check
 
 def frame(start=None):
     """Returns the frame of the innermost `fit` that calls, or `None` without one."""
-    fit, found = inspect.unwrap(keras.Model.fit).__code__, start or sys._getframe(1)
+    plain = super(keras.Model, keras.Model).fit  # In `Model` others put theirs.
+    fit, found = inspect.unwrap(plain).__code__, start or sys._getframe(1)
     while found and found.f_code is not fit:
         found = found.f_back
     return found
