@@ -8,6 +8,7 @@ all.
     KERAS_BACKEND=jax python benchmarks/finder_cost.py
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -57,7 +58,7 @@ def main():
         "convolutions": fitting(convolutions, IMAGES, LABELS),
     }
     for name, fit in fits.items():
-        with progress_bar() as add_bar:
+        with contextlib.redirect_stdout(sys.stderr), progress_bar() as add_bar:
 
             def way():
                 finder = LearningRateFinder(steps=2 * many, **LIMITS)

@@ -9,6 +9,8 @@ is short of a budget of DESIGN.
     python benchmarks/records.py
 """
 
+import contextlib
+import io
 import itertools
 import os
 import pathlib
@@ -91,14 +93,15 @@ def write_by_tfds(folder, x, y):
         }
     )
     data = tf.data.Dataset.from_tensor_slices({"image": x, "label": y})
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="peer",
-        version="1.0.0",
-        data_dir=folder,
-        features=features,
-        split_datasets={"train": data},
-        disable_shuffling=True,
-    )
+    with contextlib.redirect_stdout(io.StringIO()):  # It tells of downloads.
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name="peer",
+            version="1.0.0",
+            data_dir=folder,
+            features=features,
+            split_datasets={"train": data},
+            disable_shuffling=True,
+        )
 
 
 def parsed(path, spec, then):

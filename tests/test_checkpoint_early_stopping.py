@@ -736,6 +736,15 @@ class Signal(keras.callbacks.Callback):
                 os.kill(os.getpid(), self.number)
 
 
+@pytest.fixture
+def interruptible():
+    """Has Ctrl-C interrupt, also in a job in the background, of which it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_leaves_with_its_code(tmp_path, capsys, number, code):
     before = signal.getsignal(number)
@@ -750,6 +759,7 @@ def test_a_signal_saves_and_leaves_with_its_code(tmp_path, capsys, number, code)
     assert names(tmp_path) == THREE
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_ctrl_c_leaves_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt) as left:
         steps(tmp_path, Signal(signal.SIGINT, 1, 6, times=2))
